@@ -1,0 +1,3 @@
+MODULE := bus/board
+NEEDS  := lib/base
+$(eval $(module))

@@ -1,0 +1,4 @@
+MODULE := bus/peer
+NEEDS  := bus/wire lib/base schemas
+LIBS   := -lzmq
+$(eval $(module))

@@ -1,0 +1,4 @@
+MODULE := bus/wire
+NEEDS  := lib/base schemas
+LIBS   := -lmsgpackc
+$(eval $(module))

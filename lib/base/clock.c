@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clock - see clock.h */
+#include "lib/base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define NS_PER_S 1000000000LL
+
+static int64_t
+clock_ns(clockid_t id)
+{
+	struct timespec ts = { 0, 0 };
+
+	(void)clock_gettime(id, &ts); /* cannot fail for these two clocks */
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+uint64_t
+clock_mono_ns(void)
+{
+	return (uint64_t)clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t
+clock_mono_ms(void)
+{
+	return clock_mono_ns() / 1000000;
+}
+
+int64_t
+clock_real_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+static const char *
+time_text(int64_t real_ns, char *text, int fraction)
+{
+	int64_t s = real_ns / NS_PER_S, ns = real_ns % NS_PER_S;
+	struct tm tm;
+	time_t t;
+	size_t n;
+
+	if (ns < 0) {
+		ns += NS_PER_S;
+		s--;
+	}
+	t = (time_t)s;
+	if (real_ns == 0 || gmtime_r(&t, &tm) == NULL)
+		return strcpy(text, "-");
+	n = strftime(text, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (fraction)
+		(void)snprintf(text + n, CLOCK_TEXT_MAX - n, ".%09dZ", (int)ns);
+	else
+		(void)snprintf(text + n, CLOCK_TEXT_MAX - n, "Z");
+	return text;
+}
+
+const char *
+clock_text(int64_t real_ns, char *text)
+{
+	return time_text(real_ns, text, 1);
+}
+
+const char *
+clock_text_s(int64_t real_ns, char *text)
+{
+	return time_text(real_ns, text, 0);
+}

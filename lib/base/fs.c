@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fs - see fs.h */
+#include "lib/base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+
+#define READ_STEP 16384
+
+int
+fs_mkdirs(int dirfd, const char *path, mode_t mode, struct err *e)
+{
+	char part[PATH_MAX];
+	struct stat st;
+
+	if (strlen(path) >= sizeof(part))
+		return err_sys(e, ENAMETOOLONG, "make folder %s", path);
+	(void)strcpy(part, path);
+	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdirat(dirfd, part, 0755) < 0 && errno != EEXIST)
+			return err_sys(e, errno, "make folder %s", part);
+		*slash = '/';
+	}
+	if (mkdirat(dirfd, part, mode) == 0) {
+		if (fchmodat(dirfd, part, mode, 0) < 0)
+			return err_sys(e, errno, "set mode of %s", part);
+		return 0;
+	}
+	if (errno != EEXIST)
+		return err_sys(e, errno, "make folder %s", part);
+	if (fstatat(dirfd, part, &st, 0) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(e, ERR_FAILED_PRECONDITION, "%s is in the way: not a folder", part);
+	return 0;
+}
+
+int
+fs_open_dir(int dirfd, const char *path, mode_t mode, int *ret_fd, struct err *e)
+{
+	int fd, r = fs_mkdirs(dirfd, path, mode, e);
+
+	if (r < 0)
+		return r;
+	fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "open folder %s", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+int
+fs_read_fd(int fd, size_t max, struct buf *out, struct err *e)
+{
+	size_t got = 0;
+
+	for (;;) {
+		char *to = buf_room(out, READ_STEP);
+		ssize_t n;
+
+		if (to == NULL)
+			return err_set(
+			    e, ERR_RESOURCE_EXHAUSTED, "read: larger than %zu bytes", max);
+		n = read(fd, to, READ_STEP);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, errno, "read");
+		if (n == 0)
+			return 0;
+		got += (size_t)n;
+		if (got > max)
+			return err_set(
+			    e, ERR_RESOURCE_EXHAUSTED, "read: larger than %zu bytes", max);
+		out->len += (size_t)n;
+		out->data[out->len] = '\0';
+	}
+}
+
+int
+fs_read(int dirfd, const char *path, size_t max, struct buf *out, struct err *e)
+{
+	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", path);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "stat %s", path);
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && st.st_size != 0)
+		return err_set(e, ERR_INVALID_ARGUMENT, "%s is not a regular file", path);
+	if (fs_read_fd(fd, max, out, e) < 0)
+		return err_wrap(e, "%s", path);
+	return 0;
+}
+
+int
+fs_write_all(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n > 0) {
+		ssize_t w = write(fd, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return -1;
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+int
+fs_sync_dir(int dirfd, const char *path, struct err *e)
+{
+	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return err_sys(e, errno, "sync folder %s", path);
+	return 0;
+}
+
+/* The folder part of path into dir, "." when there is none. */
+static void
+parent_of(const char *path, char *dir, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		(void)snprintf(dir, size, ".");
+	else if (slash == path)
+		(void)snprintf(dir, size, "/");
+	else
+		(void)snprintf(dir, size, "%.*s", (int)(slash - path), path);
+}
+
+int
+fs_write(int dirfd, const char *path, const void *data, size_t n, mode_t mode, bool durable,
+    struct err *e)
+{
+	char temp[PATH_MAX], dir[PATH_MAX];
+	AUTO(fd_close) int fd = -1;
+	uint64_t salt = 0;
+	int keep;
+
+	(void)!getrandom(
+	    &salt, sizeof(salt), GRND_NONBLOCK); /* only against a leftover of the same name */
+	if (snprintf(temp, sizeof(temp), "%s.%016llx.tmp", path, (unsigned long long)salt) >=
+	    (int)sizeof(temp))
+		return err_sys(e, ENAMETOOLONG, "write %s", path);
+	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return err_sys(e, errno, "create %s", temp);
+	if (fs_write_all(fd, data, n) < 0 || fchmod(fd, mode) < 0 || (durable && fsync(fd) < 0) ||
+	    renameat(dirfd, temp, dirfd, path) < 0) {
+		keep = errno;
+		(void)unlinkat(dirfd, temp, 0);
+		return err_sys(e, keep, "write %s", path);
+	}
+	if (!durable)
+		return 0;
+	parent_of(path, dir, sizeof(dir));
+	return fs_sync_dir(dirfd, dir, e);
+}
+
+static int remove_entry(int dirfd, const char *name, dev_t dev, struct err *e);
+
+/* Empties the folder behind fd. Takes fd. */
+static int
+remove_children(int fd, dev_t dev, struct err *e)
+{
+	AUTO(dir_close) DIR *d = fdopendir(fd);
+	struct dirent *ent;
+
+	if (d == NULL) {
+		int keep = errno;
+
+		fd_close(&fd);
+		return err_sys(e, keep, "list folder");
+	}
+	while ((ent = readdir(d)) != NULL) {
+		int r;
+
+		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
+			continue;
+		r = remove_entry(fd, ent->d_name, dev, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int
+remove_entry(int dirfd, const char *name, dev_t dev, struct err *e)
+{
+	struct stat st;
+	int fd, r;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return err_sys(e, errno, "remove %s", name);
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "remove %s", name);
+	if (fstat(fd, &st) < 0 || st.st_dev != dev) {
+		fd_close(&fd);
+		return err_set(
+		    e, ERR_FAILED_PRECONDITION, "remove %s: something is mounted there", name);
+	}
+	r = remove_children(fd, dev, e);
+	if (r < 0)
+		return err_wrap(e, "%s", name);
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "remove folder %s", name);
+	return 0;
+}
+
+int
+fs_remove_tree(int dirfd, const char *path, struct err *e)
+{
+	char dir[PATH_MAX];
+	AUTO(fd_close) int parent = -1;
+	const char *name = strrchr(path, '/');
+	struct stat st;
+
+	parent_of(path, dir, sizeof(dir));
+	name = name == NULL ? path : name + 1;
+	parent = openat(dirfd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "remove %s", path);
+	if (fstat(parent, &st) < 0)
+		return err_sys(e, errno, "remove %s", path);
+	return remove_entry(parent, name, st.st_dev, e);
+}

@@ -1,0 +1,2 @@
+MODULE := lib/base
+$(eval $(module))

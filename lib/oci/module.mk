@@ -1,0 +1,4 @@
+MODULE := lib/oci
+NEEDS  := lib/base
+LIBS   := -ljansson -lcrypto
+$(eval $(module))

@@ -1,0 +1,4 @@
+MODULE := lib/store
+NEEDS  := bus/wire lib/base schemas
+LIBS   := -llmdb
+$(eval $(module))

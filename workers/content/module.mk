@@ -1,0 +1,10 @@
+MODULE := workers/content
+NEEDS  := bus/worker lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
+LIBS   := -lcurl
+$(eval $(module))
+
+PROGRAM := coffer-content
+AT      := libexec/
+MAIN    := workers/content/main.c
+NEEDS   := workers/content
+$(eval $(program))

@@ -1,0 +1,10 @@
+MODULE := workers/snapshot
+NEEDS  := bus/worker lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
+LIBS   := -larchive -lisal -lzstd -lcrypto
+$(eval $(module))
+
+PROGRAM := coffer-snapshot
+AT      := libexec/
+MAIN    := workers/snapshot/main.c
+NEEDS   := workers/snapshot
+$(eval $(program))

@@ -1,0 +1,9 @@
+MODULE := workers/task
+NEEDS  := bus/worker lib/ttrpc lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
+$(eval $(module))
+
+PROGRAM := coffer-task
+AT      := libexec/
+MAIN    := workers/task/main.c
+NEEDS   := workers/task
+$(eval $(program))

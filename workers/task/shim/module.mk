@@ -1,0 +1,8 @@
+MODULE := workers/task/shim
+NEEDS  := lib/ttrpc lib/base
+$(eval $(module))
+
+PROGRAM := containerd-shim-coffer-v1
+MAIN    := workers/task/shim/main.c
+NEEDS   := workers/task/shim
+$(eval $(program))
