@@ -15,7 +15,7 @@
 #include "schemas/schema.h"
 
 #define WIRE_DEPTH_MAX 16
-#define WIRE_NODES_MAX 1000000
+#define WIRE_NODES_MAX 250000
 
 /* Appends rec (a struct of s) to out. Fields that are MAY and empty (NULL, 0, false, no entries) are
  * left out. Fails with internal when a MUST string or record is NULL or a bound of s is passed:
@@ -24,7 +24,7 @@ int wire_encode(const struct schema *s, const void *rec, struct buf *out, struct
 
 /* Fills rec (a struct of s, overwritten) from n bytes. Strings and lists live in a; BIN fields point
  * into data. invalid_argument names the field: "layers[3].digest: missing". */
-int wire_decode(const struct schema *s, const void *data, size_t n, struct arena *a, void *rec,
-    struct err *e);
+int wire_decode(
+    const struct schema *s, const void *data, size_t n, struct arena *a, void *rec, struct err *e);
 
 #endif
