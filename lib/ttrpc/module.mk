@@ -1,5 +1,5 @@
 MODULE := lib/ttrpc
 NEEDS  := lib/base
-LIBS   := -lprotobuf-c
+LIBS   := -l:libprotobuf-c.a
 GEN    := $(patsubst %.proto,%.pb-c.c,$(wildcard lib/ttrpc/proto/*.proto))
 $(eval $(module))
