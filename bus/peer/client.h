@@ -16,6 +16,7 @@
 
 struct client;
 struct client_call;
+struct hub;
 
 /* e == NULL: rep is a struct of method->rep, valid during the callback. Else rep is NULL. The call is
  * gone after it. */
@@ -24,9 +25,9 @@ typedef void client_done_fn(void *arg, const void *rep, const struct err *e);
 typedef void client_progress_fn(void *arg, const void *progress);
 
 struct client_opts {
-	const char *ns;       /* NULL = default */
-	uint64_t deadline_ms; /* 0 = none */
-	const char *lease;    /* NULL = none */
+	const char *ns;			 /* NULL = default */
+	uint64_t deadline_ms;		 /* 0 = none */
+	const char *lease;		 /* NULL = none */
 	client_progress_fn *on_progress; /* NULL = not wanted; gets the arg of the call */
 };
 
@@ -34,6 +35,9 @@ struct client_opts {
  * Frees all with client_free; calls in flight are dropped without their callbacks. */
 int client_new(struct loop *l, const char *state_dir, struct client **ret, struct err *e);
 void client_free(struct client **c);
+
+/* The ZeroMQ side of it, for a mailbox on the same loop. */
+struct hub *client_hub(struct client *c);
 
 /* Sends req (a struct of m->req; encoded before the return) to m->actor. opts may be NULL. ret_call
  * may be NULL; else it is valid until the done callback ran or client_cancel. Fails at once with
