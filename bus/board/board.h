@@ -98,6 +98,21 @@ int board_create(int dirfd, const char *name, uint32_t uid, uint32_t gid, int *r
 /* Copies a board so that every string in it ends; fails when magic or version is not ours. */
 int board_read(int dirfd, const char *name, struct board *out, struct err *e);
 
+/*
+ * For the supervisor, which never maps a board: a worker may cut its file short, and touching a mapping
+ * would then kill the reader. These use pread and pwrite.
+ */
+int board_read_fd(int fd, struct board *out, struct err *e);
+int board_super_write(int fd, const struct board_super *s, struct err *e);
+/* The beat alone, 0 when it cannot be read. */
+uint64_t board_beat(int fd);
+/*
+ * What to do with the board of a worker that is dead: out gets a copy of it, then the request in hand
+ * is taken off it. With own_fault that request is put into self.poison; returns how many workers it
+ * has killed by now, 0 when none was in hand (or not own_fault).
+ */
+uint32_t board_bury(int fd, int own_fault, struct board *out, struct err *e);
+
 /* "running" and so on. */
 const char *board_state_text(uint32_t state);
 
