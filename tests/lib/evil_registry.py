@@ -1,0 +1,361 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""evil_registry - a registry that misbehaves as its caller asks, from the blobs of an OCI layout.
+
+    evil_registry.py LAYOUT [--port N] [--tls CERT KEY]
+
+Prints its port on the first line, then serves until it is killed. The first part of a repository's
+name says what goes wrong: 127.0.0.1:PORT/cut/busybox is tag busybox of the layout, with layers cut
+short. GET /seen gives one line per request that came (method, path, Range), newest last.
+
+    ok            nothing goes wrong
+    unauthorized  401 with a Basic challenge, whatever is sent
+    nobearer      401 with a Bearer challenge, whose token service denies
+    bearer        401 with a Bearer challenge; the token service gives a token; then all is well
+    bearerloop    401 again for the token that its own service gave
+    wrongblob     layers of the right length with other bytes
+    wrongmanifest the manifest asked for by digest is another one
+    cut           every layer ends half way, the connection closed
+    cutonce       each layer ends half way at its first request; goes on with Range, if asked so
+    long          layers go on after their declared size
+    notjson       the manifest is a page of HTML
+    notutf8       the manifest is JSON with bytes that are no UTF-8
+    deep          the manifest is 100,000 nested lists
+    empty         the manifest is empty
+    wrongtypes    the manifest has numbers where strings belong
+    nolayers      the manifest has no layers and no config
+    negative      the manifest declares negative sizes
+    huge          the manifest goes on for ever
+    badmedia      the manifest is of a type that nobody knows
+    schema1       the manifest is of Docker's first schema
+    baddigest     the manifest names layers by sha256:../../../etc/passwd
+    missing       layers are 404
+    error500      every answer is 500
+    once503       each path answers 503 at its first request
+    toomany       every answer is 429
+    slow          layers come at 256 KiB a second
+    stall         a layer's headers come, and 64 KiB, then nothing
+    silent        nothing comes at all
+    redirectfile  a layer is at file:///etc/passwd
+    redirectloop  a layer is at itself
+    redirect      a layer is elsewhere on this server (and the token must not be sent there)
+    reset         the connection is closed without an answer
+    garbage       the answer is no HTTP
+    headers       an answer with 100,000 headers
+"""
+import argparse
+import http.server
+import json
+import os
+import ssl
+import sys
+import threading
+import time
+import urllib.parse
+
+
+class Layout:
+    def __init__(self, folder):
+        self.folder = folder
+        with open(os.path.join(folder, "index.json")) as f:
+            index = json.load(f)
+        self.tags = {m["annotations"]["org.opencontainers.image.ref.name"]: m
+                     for m in index["manifests"]}
+        # What a digest is, as far as the layout says so.
+        self.kinds = {}
+        for m in list(self.tags.values()):
+            self.learn(m)
+
+    def learn(self, desc):
+        self.kinds[desc["digest"]] = desc["mediaType"]
+        if "manifest" in desc["mediaType"] or "index" in desc["mediaType"]:
+            doc = json.loads(self.blob(desc["digest"]))
+            for d in doc.get("manifests", []) + doc.get("layers", []):
+                self.learn(d)
+            if "config" in doc:
+                self.kinds[doc["config"]["digest"]] = doc["config"]["mediaType"]
+
+    def blob(self, digest):
+        algorithm, _, name = digest.partition(":")
+        if algorithm != "sha256" or not name.isalnum():
+            return None
+        try:
+            with open(os.path.join(self.folder, "blobs", "sha256", name), "rb") as f:
+                return f.read()
+        except FileNotFoundError:
+            return None
+
+
+def broken_manifest(mode, data):
+    """The manifest as this mode serves it: bytes and, if it is not the true one, its type."""
+    if mode == "notjson":
+        return b"<html><body>It works!</body></html>\n", "text/html"
+    if mode == "notutf8":
+        return b'{"schemaVersion": 2, "mediaType": "\xff\xfe\xc0"}', None
+    if mode == "deep":
+        return b"[" * 100000 + b"]" * 100000, None
+    if mode == "empty":
+        return b"", None
+    if mode == "nolayers":
+        return b'{"schemaVersion": 2}', None
+    if mode == "badmedia":
+        doc = json.loads(data)
+        doc["mediaType"] = "application/vnd.example.cake"
+        return json.dumps(doc).encode(), "application/vnd.example.cake"
+    if mode == "schema1":
+        return (json.dumps({"schemaVersion": 1, "name": "x", "tag": "latest", "fsLayers": [],
+                            "history": []}).encode(),
+                "application/vnd.docker.distribution.manifest.v1+prettyjws")
+    if mode in ("wrongtypes", "negative", "baddigest"):
+        doc = json.loads(data)
+        for d in doc["layers"]:
+            if mode == "negative":
+                d["size"] = -5
+            elif mode == "wrongtypes":
+                d["digest"] = 7
+                d["size"] = "many"
+            else:
+                d["digest"] = "sha256:../../../../../../etc/passwd"
+        return json.dumps(doc).encode(), None
+    return data, None
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def note(self):
+        srv = self.server
+        line = f"{self.command} {self.path} {self.headers.get('Range', '-')}"
+        if self.headers.get("Authorization"):
+            line += " " + self.headers["Authorization"].split()[0]
+        with srv.lock:
+            first = self.path not in srv.paths
+            srv.paths.add(self.path)
+            srv.seen.append(line)
+        return first
+
+    def answer(self, status, body=b"", kind="application/json", **headers):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for k, v in headers.items():
+            self.send_header(k.replace("_", "-"), v)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def failed(self, status, code, message, **headers):
+        body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        self.answer(status, body, **headers)
+
+    def hang_up(self):
+        self.close_connection = True
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        if url.path == "/seen":
+            with self.server.lock:
+                text = "\n".join(self.server.seen) + "\n"
+            self.answer(200, text.encode(), "text/plain")
+            return
+        first = self.note()
+        try:
+            self.serve(url, first)
+        except (BrokenPipeError, ConnectionResetError):
+            self.hang_up()
+
+    def serve(self, url, first):
+        if url.path in ("/v2/", "/v2"):
+            self.answer(200, b"{}")
+            return
+        if url.path.startswith("/token/"):
+            self.token(url.path.split("/")[2])
+            return
+        if url.path.startswith("/elsewhere/"):
+            data = self.server.layout.blob(url.path.split("/")[2])
+            self.answer(200, data, "application/octet-stream")
+            return
+        parts = url.path.split("/")
+        if len(parts) < 6 or parts[1] != "v2" or parts[-2] not in ("manifests", "blobs"):
+            self.failed(404, "NOT_FOUND", "no such page")
+            return
+        mode, name, kind, ref = parts[2], parts[-3], parts[-2], parts[-1]
+        if self.whole_server(mode, first):
+            return
+        if kind == "manifests":
+            self.manifest(mode, name, ref)
+        else:
+            self.layer(mode, ref, first)
+
+    def whole_server(self, mode, first):
+        """Modes that concern every path. True when the answer was given."""
+        port = self.server.server_address[1]
+        auth = self.headers.get("Authorization", "")
+        if mode == "unauthorized":
+            self.failed(401, "UNAUTHORIZED", "authentication required",
+                        WWW_Authenticate='Basic realm="coffer-test"')
+        elif mode in ("nobearer", "bearerloop") or (
+                mode == "bearer" and auth != "Bearer token-of-bearer"):
+            self.failed(401, "UNAUTHORIZED", "authentication required", WWW_Authenticate=(
+                f'Bearer realm="{self.server.scheme}://127.0.0.1:{port}/token/{mode}",'
+                f'service="coffer-test",scope="repository:{mode}/x:pull"'))
+        elif mode == "error500":
+            self.failed(500, "UNKNOWN", "the disk of the registry is on fire")
+        elif mode == "toomany":
+            self.failed(429, "TOOMANYREQUESTS", "You have reached your pull rate limit",
+                        Retry_After="1")
+        elif mode == "once503" and first:
+            self.failed(503, "UNAVAILABLE", "come back later")
+        elif mode == "reset":
+            self.hang_up()
+        elif mode == "garbage":
+            self.wfile.write(b"220 mail.example ESMTP\r\n" * 10)
+            self.hang_up()
+        elif mode == "headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for i in range(100000):
+                self.wfile.write(b"X-Header-%d: %s\r\n" % (i, b"x" * 100))
+            self.hang_up()
+        elif mode == "silent":
+            time.sleep(600)
+            self.hang_up()
+        else:
+            return False
+        return True
+
+    def token(self, mode):
+        if mode == "nobearer":
+            self.failed(403, "DENIED", "requested access to the resource is denied")
+        else:
+            self.answer(200, json.dumps({"token": f"token-of-{mode}", "expires_in": 300}).encode())
+
+    def manifest(self, mode, name, ref):
+        layout = self.server.layout
+        digest = ref if ref.startswith("sha256:") else None
+        if digest is None:
+            # The tag is latest; the name of the repository is the tag of the layout.
+            if name in layout.tags and ref == "latest":
+                digest = layout.tags[name]["digest"]
+            else:
+                self.failed(404, "MANIFEST_UNKNOWN", "manifest unknown")
+                return
+        data = layout.blob(digest)
+        if data is None:
+            self.failed(404, "MANIFEST_UNKNOWN", "manifest unknown")
+            return
+        kind = layout.kinds.get(digest, "application/octet-stream")
+        if mode == "huge":
+            self.endless(kind)
+            return
+        if mode == "wrongmanifest" and ref.startswith("sha256:"):
+            data = data.replace(b"{", b"{ ", 1)
+        sent, other = broken_manifest(mode, data)
+        extra = {"Docker_Content_Digest": digest} if sent == data and mode != "wrongmanifest" else {}
+        self.answer(200, sent, other or kind, **extra)
+
+    def endless(self, kind):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.hang_up()
+        if self.command == "HEAD":
+            return
+        block = b'{"a":[' + b"1," * 30000
+        for _ in range(20000):
+            self.wfile.write(block)
+
+    def layer(self, mode, digest, first):
+        layout = self.server.layout
+        data = layout.blob(digest)
+        is_layer = "layer" in layout.kinds.get(digest, "") or "rootfs" in layout.kinds.get(digest, "")
+        if data is None or (is_layer and mode == "missing"):
+            self.failed(404, "BLOB_UNKNOWN", "blob unknown to registry")
+            return
+        if not is_layer:
+            self.answer(200, data, "application/octet-stream")
+            return
+        port = self.server.server_address[1]
+        here = f"{self.server.scheme}://127.0.0.1:{port}"
+        if mode == "redirectfile":
+            self.answer(307, Location="file:///etc/passwd")
+        elif mode == "redirectloop":
+            self.answer(307, Location=here + self.path)
+        elif mode == "redirect":
+            self.answer(307, Location=f"{here}/elsewhere/{digest}")
+        elif mode == "wrongblob":
+            self.answer(200, bytes(b ^ 0x55 for b in data[:64]) + data[64:],
+                        "application/octet-stream")
+        elif mode == "long":
+            self.answer(200, data + b"x" * 100000, "application/octet-stream")
+        else:
+            self.stream(mode, data, first)
+
+    def stream(self, mode, data, first):
+        """The layer with its Range answered, or part of it, or at its own pace."""
+        start = 0
+        want = self.headers.get("Range", "")
+        if want.startswith("bytes=") and want.endswith("-") and want[6:-1].isdigit():
+            start = min(int(want[6:-1]), len(data))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(len(data) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        end = len(data)
+        if mode == "cut" or (mode == "cutonce" and first):
+            end = start + (len(data) - start) // 2
+        if mode == "stall":
+            end = min(65536, end)
+        step = 65536
+        for at in range(start, end, step):
+            self.wfile.write(data[at:min(at + step, end)])
+            if mode == "slow":
+                self.wfile.flush()
+                time.sleep(0.25)
+        self.wfile.flush()
+        if mode == "stall":
+            time.sleep(600)
+        if end < len(data):
+            self.hang_up()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("layout")
+    p.add_argument("--port", type=int, default=0)
+    p.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
+    a = p.parse_args()
+    srv = Server(("127.0.0.1", a.port), Handler)
+    srv.layout = Layout(a.layout)
+    srv.lock = threading.Lock()
+    srv.seen = []
+    srv.paths = set()
+    srv.scheme = "https" if a.tls else "http"
+    if a.tls:
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ctx.load_cert_chain(*a.tls)
+        srv.socket = ctx.wrap_socket(srv.socket, server_side=True)
+    print(srv.server_address[1], flush=True)
+    sys.stdout.close()
+    srv.serve_forever()
+
+
+main()
