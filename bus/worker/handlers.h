@@ -19,8 +19,8 @@
 #define RECORD(...)
 #define EVENT(...)
 #define COMMON(...)
-#define RPC(m, q, p, g, who, how, doc)                                                           \
-	int HANDLERS_CAT(ACTOR, _on_##m)(ACTOR_STATE * state, struct call * c,                   \
+#define RPC(m, q, p, g, who, how, doc)                                         \
+	int HANDLERS_CAT(ACTOR, _on_##m)(ACTOR_STATE * state, struct call * c, \
 	    const struct q *req, struct p *rep, struct err *e);
 #include ACTOR_DEF
 
@@ -29,11 +29,11 @@
 #define RECORD(...)
 #define EVENT(...)
 #define COMMON(...)
-#define RPC(m, q, p, g, who, how, doc)                                                           \
-	static int HANDLERS_CAT(ACTOR, _thunk_##m)(void *state, struct call *c, const void *req, \
-	    void *rep, struct err *e)                                                            \
-	{                                                                                        \
-		return HANDLERS_CAT(ACTOR, _on_##m)(state, c, req, rep, e);                      \
+#define RPC(m, q, p, g, who, how, doc)                                              \
+	static int HANDLERS_CAT(ACTOR, _thunk_##m)(                                 \
+	    void *state, struct call *c, const void *req, void *rep, struct err *e) \
+	{                                                                           \
+		return HANDLERS_CAT(ACTOR, _on_##m)(state, c, req, rep, e);         \
 	}
 #include ACTOR_DEF
 

@@ -36,9 +36,9 @@ struct worker;
 typedef int worker_thunk(void *state, struct call *c, const void *req, void *rep, struct err *e);
 
 struct worker_spec {
-	unsigned proc;                       /* PROC_CONTENT, ... */
+	unsigned proc;			     /* PROC_CONTENT, ... */
 	const struct method *const *methods; /* content_methods */
-	worker_thunk *const *thunks;         /* content_thunks, same order */
+	worker_thunk *const *thunks;	     /* content_thunks, same order */
 	unsigned nmethods;
 
 	/* Makes the state. Runs with the rights the supervisor had: open what needs them. */
@@ -78,7 +78,7 @@ void worker_stop(struct worker *w, int status);
 struct worker *call_worker(struct call *c);
 struct arena *call_arena(struct call *c);
 const char *call_ns(const struct call *c);
-const uint8_t *call_id(const struct call *c); /* 16 bytes */
+const uint8_t *call_id(const struct call *c);	/* 16 bytes */
 const char *call_id_text(const struct call *c); /* 32 hex digits, for logs */
 const struct method *call_method(const struct call *c);
 uid_t call_uid(const struct call *c);
