@@ -110,14 +110,16 @@ $(O)/%.o: %.c | $$(GENERATED)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(O)/gen/%.o: $(O)/gen/%.c | $$(GENERATED)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -Wno-cast-qual -MMD -MP -c $< -o $@
-
-# Messages of the shim protocol: .proto beside the code that speaks it, C generated.
-$(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h &: %.proto
-	@mkdir -p $(@D)
-	$(Q)protoc-c --proto_path=. --c_out=$(O)/gen $<
+# Messages of the shim protocol: .proto beside the code that speaks it, C generated. The generated
+# files include one another, so all headers come before any object.
+define proto_rules
+$(O)/gen/$1.pb-c.c $(O)/gen/$1.pb-c.h &: $1.proto
+	@mkdir -p $$(@D)
+	$$(Q)protoc-c --proto_path=. --c_out=$(O)/gen $$<
+$(O)/gen/$1.pb-c.o: $(O)/gen/$1.pb-c.c | $(GENERATED)
+	$$(Q)$$(CC) $$(ALL_CFLAGS) -Wno-cast-qual -MMD -MP -c $$< -o $$@
+endef
+$(foreach p,$(GENERATED:$(O)/gen/%.pb-c.h=%),$(eval $(call proto_rules,$p)))
 
 define module_rules
 $(ARCHIVE_$1): $(OBJS_$1)
