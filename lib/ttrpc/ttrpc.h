@@ -8,6 +8,7 @@
  * message that is malformed closes that connection and nothing else.
  *
  * Messages are protobuf-c structs from lib/ttrpc/proto: "lib/ttrpc/proto/task.pb-c.h".
+ * Begin them with their x__init(&m) (the X__INIT macros of protobuf-c cast const away).
  */
 #ifndef CF_TTRPC_TTRPC_H
 #define CF_TTRPC_TTRPC_H
