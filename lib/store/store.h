@@ -30,7 +30,9 @@
 #include "schemas/schema.h"
 
 #define STORE_FORMAT 1
-#define STORE_KEY_MAX 511 /* LMDB's limit for keys */
+#define STORE_KEY_MAX 511	  /* LMDB's limit for keys */
+#define STORE_TABLES_MAX 13	  /* tables an actor may have, beside our own three */
+#define STORE_TXN_MAX (16u << 20) /* bytes one transaction may write */
 
 struct store;
 struct txn;
@@ -82,7 +84,10 @@ int store_count(struct txn *t, unsigned table, uint64_t *ret, struct err *e);
 
 /* Adds an event to the outbox, in this transaction: body is a struct of event_kind(topic)->body. */
 int store_event(struct txn *t, const char *ns, const char *topic, const void *body, struct err *e);
-/* Forgets entries <= after, then lists up to limit of the rest. */
+/* Forgets entries <= after, then lists up to limit (0 = 256) of the rest, oldest first, and stops after
+ * about 1 MiB. Their space is given back by the next write transaction, so that reading costs no
+ * sync. after beyond the newest entry means that the reader knew an older life of this store: nothing
+ * is forgotten and the list starts at the oldest entry. */
 int store_outbox(struct store *s, uint64_t after, unsigned limit, struct arena *a,
     struct outbox_entry_list *ret, struct err *e);
 /* Number of the newest entry, 0 when there never was one. */
