@@ -25,16 +25,16 @@ ifeq ($(origin CC),default)
 CC     := gcc
 endif
 
+comma   := ,
 VARIANT := release
 SAN     ?=
 FAULT   ?=
 ifneq ($(SAN),)
-VARIANT := san-$(subst $(,),-,$(subst $(comma),-,$(SAN)))
+VARIANT := san-$(subst $(comma),-,$(SAN))
 endif
 ifneq ($(FAULT),)
 VARIANT := $(VARIANT)-fault
 endif
-comma := ,
 O := build/$(VARIANT)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
@@ -192,5 +192,5 @@ bench: all
 clean:
 	rm -rf build
 
--include dist/install.mk
+-include dist/install.mk tests/bench/rules.mk
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2119,SC2120
+#
+# harness - what every bats file here stands on: a daemon of its own, a registry of its own, and
+# ways to wait for things instead of sleeping.
+#
+# A file runs alone in fresh network, mount and process namespaces (tests/check makes them): ports
+# are its own, and what it leaves behind can be seen whole, as every process and mount there is its.
+#
+#   setup_file() { harness_up; }		images, open registry at $REG, daemon with $ROOT and $STATE
+#   setup_file() { harness_up bare; }	scratch folder only
+#   teardown_file() { harness_down; }	stops all; keeps the folder when a test failed
+#
+# $COFFER_BUILD  folder of the programs (build); $COFFER_FIXTURES  images made before (or made here)
+bats_require_minimum_version 1.5.0
+
+harness_lib=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+harness_top=$(cd "$harness_lib/../.." && pwd)
+export COFFER_BUILD=${COFFER_BUILD:-$harness_top/build}
+# shellcheck source=tests/lib/images.bash
+. "$harness_lib/images.bash"
+# shellcheck source=tests/lib/registry.bash
+. "$harness_lib/registry.bash"
+
+# --- waiting ---------------------------------------------------------------------------------------
+
+# wait_until SECONDS COMMAND...: until it succeeds; fails, saying so, when it never does.
+wait_until()
+{
+	local limit=$1 end
+	shift
+
+	end=$((${EPOCHREALTIME/./} + limit * 1000000))
+	until "$@" >/dev/null 2>&1; do
+		if ((${EPOCHREALTIME/./} > end)); then
+			printf 'waited %s s in vain for: %s\n' "$limit" "$*" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# gone PID: it does not run any more (a zombie does not run)
+gone()
+{
+	[[ $(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) != [RSDTt] ]]
+}
+
+# now_ms: milliseconds since 1970
+now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+# --- the programs ----------------------------------------------------------------------------------
+
+# As a user types it; bounded, so that a hang is a failure and not a stop. CTR_LIMIT: seconds.
+ctr()
+{
+	timeout --foreground -k 2 "${CTR_LIMIT:-60}" "$COFFER_BUILD/ctr" "$@" 3>&-
+}
+
+# coffer_start [ARGUMENT...]: the daemon on $ROOT and $STATE, until its workers answer
+coffer_start()
+{
+	local extra=()
+
+	[[ ! -e $T/config.toml ]] || extra=(--config "$T/config.toml")
+	setsid "$COFFER_BUILD/cofferd" --root "$ROOT" --state "$STATE" "${extra[@]}" "$@" \
+	    </dev/null >>"$T/cofferd.log" 2>&1 3>&- &
+	COFFERD_PID=$!
+	disown "$COFFERD_PID"
+	echo "$COFFERD_PID" >"$T/cofferd.pid"
+	if ! wait_until 20 coffer_ready_or_dead || ! coffer_ready; then
+		printf 'cofferd did not get ready; its last words (%s):\n' "$T/cofferd.log" >&2
+		tail -n 20 "$T/cofferd.log" >&2
+		return 1
+	fi
+}
+coffer_ready_or_dead() { gone "$COFFERD_PID" || coffer_ready; }
+coffer_ready()
+{
+	[[ $(ctr workers --format json | jq -r '[.[] | select(.state == "running")] | length') == 4 ]]
+}
+
+coffer_pid() { cat "$T/cofferd.pid"; }
+
+# coffer_stop [SIGNAL]: ends the daemon and waits for it; containers go on
+coffer_stop()
+{
+	local pid
+
+	pid=$(coffer_pid 2>/dev/null) || return 0
+	kill "-${1:-TERM}" "$pid" 2>/dev/null || true
+	wait_until 20 gone "$pid" || return 1
+	rm -f "$T/cofferd.pid"
+	# What it started ends by itself, but for shims.
+	wait_until 10 no_workers
+}
+no_workers() { ! pgrep -x 'cofferd|coffer-(content|snapshot|task|events)' >/dev/null; }
+
+# worker_pid NAME
+worker_pid()
+{
+	ctr workers --format json | jq -er --arg n "$1" '.[] | select(.name == $n) | .pid | select(. > 0)'
+}
+
+# kill_worker NAME [SIGNAL]: and waits until its successor answers
+kill_worker()
+{
+	local pid
+
+	pid=$(worker_pid "$1") || return 1
+	kill "-${2:-KILL}" "$pid" || return 1
+	wait_until 15 worker_is_new "$1" "$pid"
+}
+worker_is_new()
+{
+	local pid
+
+	pid=$(worker_pid "$1") && [[ $pid != "$2" ]] && coffer_ready
+}
+
+# --- set-up ----------------------------------------------------------------------------------------
+
+# Makes images and the storage of a registry once per run, below $COFFER_FIXTURES.
+fixtures_make()
+{
+	local dir=$1
+
+	[[ ! -e $dir/done ]] || return 0
+	images_make "$dir/images" && registry_start fixtures "$dir/registry" &&
+	    images_push "$dir/images" "127.0.0.1:$REGISTRY_FIXTURES_PORT" || return 1
+	registry_stop fixtures
+	touch "$dir/done"
+}
+
+harness_scratch()
+{
+	# STATE must stay short: socket paths end at 107 bytes.
+	T=$(mktemp -d /tmp/coffer.XXXXXX) || return 1
+	chmod 711 "$T"
+	ROOT=$T/root STATE=$T/state
+	export T ROOT STATE COFFER_ADDRESS=$STATE
+	unset CONTAINERD_ADDRESS CONTAINERD_NAMESPACE COFFER_NAMESPACE
+}
+
+harness_up()
+{
+	if [[ -z ${COFFER_TEST_NS-} ]]; then
+		echo "run this file with: tests/check it ${BATS_TEST_FILENAME#"$harness_top/"}" >&2
+		return 1
+	fi
+	harness_scratch || return 1
+	[[ ${1-} != bare ]] || return 0
+	if [[ -z ${COFFER_FIXTURES-} ]]; then
+		export COFFER_FIXTURES=$T/fixtures
+		fixtures_make "$COFFER_FIXTURES" || return 1
+	fi
+	registry_start main "$COFFER_FIXTURES/registry" || return 1
+	export REG=127.0.0.1:$REGISTRY_MAIN_PORT
+	coffer_start || return 1
+}
+
+# Ends every process of this file's namespace but the runner's own.
+harness_kill_all()
+{
+	local pid self=" $$ $BASHPID $PPID 1 " p=$BASHPID
+
+	while ((p > 1)); do
+		p=$(sed -n 's/^PPid:\t//p' "/proc/$p/status")
+		self+="$p "
+	done
+	for pid in $(pgrep -x 'cofferd|containerd-shim|docker-registry|coffer-(content|snapshot|task|events)'); do
+		[[ $self == *" $pid "* ]] || kill -KILL "$pid" 2>/dev/null
+	done
+}
+
+harness_down()
+{
+	local id
+
+	if [[ -e $T/keep ]]; then
+		printf '# kept for you to look at: %s\n' "$T" >&3
+		tail -n 15 "$T/cofferd.log" 2>/dev/null | sed 's/^/#   /' >&3
+	else
+		for id in $(ctr containers list -q 2>/dev/null); do
+			ctr containers delete --force "$id" >/dev/null 2>&1 || true
+		done
+	fi
+	coffer_stop 2>/dev/null || true
+	registry_stop main
+	evil_stop
+	harness_kill_all
+	[[ -e $T/keep ]] || rm -rf --one-file-system "$T" 2>/dev/null || true
+}
+
+# Every file's own teardown calls this: it marks a failure for harness_down.
+teardown()
+{
+	if [[ -z ${BATS_TEST_COMPLETED-} && -z ${BATS_TEST_SKIPPED-} ]]; then
+		: >"$T/keep"
+	fi
+}
+
+# --- a registry that misbehaves --------------------------------------------------------------------
+
+# evil_start [ARGUMENT...]: sets $EVIL
+evil_start()
+{
+	local port
+
+	evil_stop
+	/usr/bin/python3 "$harness_lib/evil_registry.py" "$COFFER_FIXTURES/images" "$@" \
+	    </dev/null >"$T/evil.port" 2>"$T/evil.log" 3>&- &
+	echo $! >"$T/evil.pid"
+	disown
+	wait_until 10 test -s "$T/evil.port" || return 1
+	port=$(<"$T/evil.port")
+	export EVIL=127.0.0.1:$port
+}
+evil_stop()
+{
+	local pid
+
+	pid=$(cat "$T/evil.pid" 2>/dev/null) || return 0
+	kill "$pid" 2>/dev/null || true
+	rm -f "$T/evil.pid"
+	wait_until 5 gone "$pid"
+}
+# evil_seen REGEX: how many requests came whose line matches
+evil_seen() { curl -s "http://$EVIL/seen" | grep -cE -- "$1"; }
+
+# --- asserting -------------------------------------------------------------------------------------
+
+fail()
+{
+	printf '%s\n' "$@" >&2
+	return 1
+}
+
+# After run: the status, and what was printed when it is another one.
+# shellcheck disable=SC2154
+assert_status()
+{
+	[[ $status == "$1" ]] || fail "exit status $status, not $1" "out: $output" "err: ${stderr-}"
+}
+ok()
+{
+	run --separate-stderr "$@"
+	assert_status 0
+}
+# assert_has STRING / assert_match REGEX: somewhere in the output
+assert_has() { [[ $output == *"$1"* ]] || fail "not in the output: $1" "out: $output" "err: ${stderr-}"; }
+assert_hasnt() { [[ $output != *"$1"* ]] || fail "in the output: $1" "out: $output"; }
+assert_match() { grep -qE -- "$1" <<<"$output" || fail "no line like: $1" "out: $output" "err: ${stderr-}"; }
+assert_is() { [[ $output == "$1" ]] || fail "not equal" "want: $1" "out:  $output" "err: ${stderr-}"; }
+
+# refused STATUS REGEX COMMAND...: ends with the status, prints nothing to stdout and one line to
+# stderr, which matches (case does not matter)
+# shellcheck disable=SC2154
+refused()
+{
+	local want=$1 regex=$2
+	shift 2
+
+	run --separate-stderr "$@"
+	assert_status "$want" || return 1
+	[[ -z $output ]] || fail "printed: $output" || return 1
+	[[ $stderr == "ctr: "* ]] || fail "does not start with the program's name: $stderr" || return 1
+	[[ $stderr != *$'\n'* ]] || fail "more than one line: $stderr" || return 1
+	((${#stderr} < 1000)) || fail "a line of ${#stderr} bytes" || return 1
+	grep -qiE -- "$regex" <<<"$stderr" || fail "not like $regex: $stderr"
+}
+
+# The pids of all four workers, as one line; to see that nothing died.
+workers_now()
+{
+	ctr workers --format json | jq -c '[.[] | [.name, .pid, .restarts]]'
+}
+
+# state_now: what the daemon holds; to see that a failed command changed nothing. Blobs that a failed
+# pull completed may stay (the next pull uses them), ingests too.
+state_now()
+{
+	ctr images list -q | sort
+	ctr containers list -q | sort
+	ctr snapshots list --format json | jq -c '[.[].key] | sort'
+	ctr tasks list --format json | jq -c '[.[] | [.id, .status]] | sort'
+}
+
+# nothing_left [ID...]: no process, mount, bundle or socket of a container, no snapshot to write in,
+# and no control group of these names
+nothing_left()
+{
+	local found id
+
+	wait_until 5 no_shims || fail "shims: $(pgrep -a 'containerd-shim')" || return 1
+	found=$(pgrep -a '^(runc|crun|runc:.*)$') && { fail "runtimes: $found" || return 1; }
+	found=$(grep -F " $STATE/" /proc/self/mountinfo) && { fail "mounts: $found" || return 1; }
+	found=$(find "$STATE/bundles" -mindepth 2 2>/dev/null) && [[ -n $found ]] && {
+		fail "bundles: $found" || return 1
+	}
+	found=$(find "$STATE/s" -mindepth 1 2>/dev/null) && [[ -n $found ]] && {
+		fail "sockets: $found" || return 1
+	}
+	found=$(find "$ROOT/snapshot/new" "$ROOT/snapshot/trash" -mindepth 1 2>/dev/null | head -n 3)
+	[[ -z $found ]] || fail "half-made layers: $found" || return 1
+	found=$(ctr snapshots list --format json | jq -r '.[] | select(.kind != "committed") | .key')
+	[[ -z $found ]] || fail "snapshots: $found" || return 1
+	for id in "$@"; do
+		found=$(find /sys/fs/cgroup -type d -name "*$id*" 2>/dev/null)
+		[[ -z $found ]] || fail "control groups: $found" || return 1
+	done
+}
+no_shims() { ! pgrep 'containerd-shim' >/dev/null; }
+
+# pulled NAME: the image is there (pulled once per file), its reference on stdout
+pulled()
+{
+	ctr images pull "$REG/coffer/$1:latest" >/dev/null && echo "$REG/coffer/$1:latest"
+}
+
+# container_pid ID: of its process, on the host
+container_pid()
+{
+	ctr tasks list --format json | jq -er --arg id "$1" '.[] | select(.id == $id) | .pid'
+}
+task_status()
+{
+	ctr tasks list --format json | jq -er --arg id "$1" '.[] | select(.id == $id) | .status'
+}
+is_status() { [[ $(task_status "$1") == "$2" ]]; }
