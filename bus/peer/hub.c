@@ -35,7 +35,7 @@ hub_again(void *arg)
 {
 	struct hub *h = arg;
 
-	h->again = NULL; /* only here to make the loop turn: the sockets are still marked */
+	h->again = NULL; /* only here to make the loop turn, which sweeps */
 }
 
 /* Closed sockets are freed where nobody is walking the list. */
@@ -56,22 +56,21 @@ hub_sweep(struct hub *h)
 	}
 }
 
-static void
+static bool
 hub_before_wait(void *arg)
 {
 	struct hub *h = arg;
-	bool left = false;
+	bool worked = false;
 
 	h->draining = true;
 	for (struct zsock *s = h->socks; s != NULL; s = s->next)
-		if (s->dirty && !s->closed)
+		if (s->dirty && !s->closed) {
 			zsock_drain(s);
-	for (struct zsock *s = h->socks; s != NULL; s = s->next)
-		left = left || (s->dirty && !s->closed);
+			worked = true;
+		}
 	h->draining = false;
 	hub_sweep(h);
-	if (left && h->again == NULL)
-		h->again = loop_once(h->loop, 0, hub_again, h);
+	return worked;
 }
 
 int

@@ -42,7 +42,7 @@ struct loop_source {
 struct loop {
 	int epfd;
 	struct loop_source *live, *timers, *dead;
-	loop_timer_fn *before;
+	loop_before_fn *before;
 	void *before_arg;
 	bool stopped;
 	int value;
@@ -217,7 +217,7 @@ loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void *arg)
 }
 
 void
-loop_before_wait(struct loop *l, loop_timer_fn *fn, void *arg)
+loop_before_wait(struct loop *l, loop_before_fn *fn, void *arg)
 {
 	l->before = fn;
 	l->before_arg = arg;
@@ -295,8 +295,8 @@ loop_turn(struct loop *l, int timeout_ms)
 	struct epoll_event evs[TURN_EVENTS];
 	int n;
 
-	if (l->before != NULL)
-		l->before(l->before_arg);
+	if (l->before != NULL && l->before(l->before_arg))
+		timeout_ms = 0;
 	if (l->stopped)
 		return;
 	n = epoll_wait(l->epfd, evs, TURN_EVENTS, wait_ms(l, timeout_ms));

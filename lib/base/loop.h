@@ -10,6 +10,7 @@
 #ifndef CF_BASE_LOOP_H
 #define CF_BASE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -38,8 +39,10 @@ struct loop_source *loop_every(struct loop *l, uint64_t period_ms, loop_timer_fn
  * thread is started. NULL with errno on failure. */
 struct loop_source *loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void *arg);
 
-/* Called once before each wait, for work that callbacks queued. One per loop, NULL for none. */
-void loop_before_wait(struct loop *l, loop_timer_fn *fn, void *arg);
+/* Called once before each wait, for work that callbacks queued; true when it did something: then the
+ * turn does not wait. One per loop, NULL for none. */
+typedef bool loop_before_fn(void *arg);
+void loop_before_wait(struct loop *l, loop_before_fn *fn, void *arg);
 
 /* Removes *s and sets it to NULL; NULL is fine. */
 void loop_del(struct loop_source **s);
