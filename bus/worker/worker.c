@@ -157,8 +157,11 @@ worker_end(struct worker *w)
 	mailbox_close(&w->mailbox);
 	if (w->spec->close != NULL && w->state != NULL)
 		w->spec->close(w->state);
+	dispatch_free(w);
 	client_free(&w->client);
 	loop_free(&w->loop);
+	must_hook = NULL;
+	board_unmap(&w->board);
 }
 
 int

@@ -415,6 +415,7 @@ test_bad_requests(void **state)
 	struct fixture *f = *state;
 	struct client_opts opts = { .ns = "../etc" };
 	struct namespace_create_req q = { .name = NULL };
+	struct blob_list_req blobs = { .limit = 1 };
 	struct nothing none;
 	struct watch w = { .done = false }, v = { .done = false };
 	struct err e = ERR_ZERO;
@@ -428,7 +429,7 @@ test_bad_requests(void **state)
 	wait_for(f, &w);
 	assert_int_equal(w.code, ERR_INVALID_ARGUMENT);
 	assert_int_equal(
-	    client_call(f->client, &content_blob_list_method, NULL, &none, on_done, &v, NULL, &e),
+	    client_call(f->client, &content_blob_list_method, NULL, &blobs, on_done, &v, NULL, &e),
 	    0);
 	wait_for(f, &v);
 	assert_int_equal(v.code, ERR_UNIMPLEMENTED);
