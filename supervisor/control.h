@@ -62,8 +62,8 @@ struct order {
 	uint32_t version, size; /* CONTROL_VERSION, sizeof(struct order) */
 	uint32_t op;
 	uint32_t signo;
-	uint64_t seq;           /* chosen by the worker, given back in the reply */
-	uint32_t timeout_ms;    /* for the calls of shims; 0 = 30 s */
+	uint64_t seq;	     /* chosen by the worker, given back in the reply */
+	uint32_t timeout_ms; /* for the calls of shims; 0 = 30 s */
 	uint32_t unused;
 	char ns[ORDER_NAME_MAX], id[ORDER_NAME_MAX];
 	char runtime[ORDER_RUNTIME_MAX]; /* io.containerd.NAME.vN, or the absolute path of a shim */
@@ -73,11 +73,11 @@ struct order {
 struct order_reply {
 	uint32_t version, size; /* of the whole packet, data included */
 	uint64_t seq;
-	uint32_t code;       /* enum err_code; 0 = fine */
+	uint32_t code;	     /* enum err_code; 0 = fine */
 	int32_t exit_status; /* of the shim's call */
-	uint32_t pid;        /* unused: 0 */
+	uint32_t pid;	     /* unused: 0 */
 	uint32_t data_len;
-	char message[512];   /* when code != 0: what was wrong, with the shim's last stderr line */
+	char message[512]; /* when code != 0: what was wrong, with the shim's last stderr line */
 	unsigned char data[];
 };
 
