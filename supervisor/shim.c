@@ -16,6 +16,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
 #include "supervisor/bundle.h"
+#include "supervisor/control.h"
 #include "supervisor/spawn.h"
 
 #define SHIM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
