@@ -328,3 +328,6 @@ task_status()
 	ctr tasks list --format json | jq -er --arg id "$1" '.[] | select(.id == $id) | .status'
 }
 is_status() { [[ $(task_status "$1") == "$2" ]]; }
+
+# on_terminal STEP... -- COMMAND...: tests/lib/terminal.py
+on_terminal() { "$harness_lib/terminal.py" "$@" 3>&-; }
