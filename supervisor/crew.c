@@ -250,6 +250,23 @@ board_renew(struct member *m, struct err *e)
 	return 0;
 }
 
+/* Looked for at each start: an upgrade may be moving it just now. */
+static int
+program_find(struct member *m, struct err *e)
+{
+	const char *const dirs[] = { m->crew->self_dir, CF_LIBEXECDIR };
+
+	for (size_t i = 0; i < COUNT(dirs); i++) {
+		int n = snprintf(m->program, sizeof(m->program), "%s%s/coffer-%s", dirs[i],
+		    i == 0 ? "/libexec" : "", proc_name(m->proc));
+
+		if (n < (int)sizeof(m->program) && access(m->program, X_OK) == 0)
+			return 0;
+	}
+	return err_set(e, ERR_NOT_FOUND, "program coffer-%s is neither in %s/libexec nor in %s",
+	    proc_name(m->proc), dirs[0], dirs[1]);
+}
+
 /* Lets go of a process that is reaped. */
 static void
 forget(struct member *m)
@@ -269,9 +286,9 @@ birth(struct member *m, struct err *e)
 	AUTO(fd_close) int theirs = -1;
 	AUTO(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct arguments a;
-	int pair[2], r = board_renew(m, e);
+	int pair[2], r = program_find(m, e);
 
-	if (r < 0)
+	if (r < 0 || (r = board_renew(m, e)) < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, errno, "make control socket");
@@ -400,6 +417,8 @@ do_start(struct member *m)
 		log_error("start %s: %s", proc_name(m->proc), e.msg);
 		(void)snprintf(
 		    m->super.death_text, sizeof(m->super.death_text), "not started: %.480s", e.msg);
+		if (m->fails == 0)
+			m->fails = 1; /* at once would only fail again */
 		do_wait(m);
 		return;
 	}
@@ -589,28 +608,12 @@ tick_run(void *arg)
 /* --- as a whole ------------------------------------------------------------------------------------- */
 
 static int
-program_find(struct member *m, const char *self_dir, struct err *e)
-{
-	const char *const dirs[] = { self_dir, CF_LIBEXECDIR };
-
-	for (size_t i = 0; i < COUNT(dirs); i++) {
-		int n = snprintf(m->program, sizeof(m->program), "%s%s/coffer-%s", dirs[i],
-		    i == 0 ? "/libexec" : "", proc_name(m->proc));
-
-		if (n < (int)sizeof(m->program) && access(m->program, X_OK) == 0)
-			return 0;
-	}
-	return err_set(e, ERR_NOT_FOUND, "program coffer-%s is neither in %s/libexec nor in %s",
-	    proc_name(m->proc), self_dir, CF_LIBEXECDIR);
-}
-
-static int
-member_open(struct member *m, const char *self_dir, struct err *e)
+member_open(struct member *m, struct err *e)
 {
 	static struct board was;
-	int r = program_find(m, self_dir, e);
+	int r = board_renew(m, e);
 
-	if (r < 0 || (r = board_renew(m, e)) < 0 || (r = board_read_fd(m->board, &was, e)) < 0)
+	if (r < 0 || (r = board_read_fd(m->board, &was, e)) < 0)
 		return r;
 	m->super = was.super;
 	if (m->super.pid > 0)
@@ -625,7 +628,9 @@ crew_open(struct crew *c, struct loop *l, const struct config *config, const str
 {
 	int r;
 
-	*c = (struct crew){ .loop = l, .config = config, .folders = f, .hooks = *hooks };
+	*c = (struct crew){
+		.loop = l, .config = config, .folders = f, .hooks = *hooks, .self_dir = self_dir
+	};
 	for (unsigned i = 0; i < PROC_COUNT; i++) {
 		struct member *m = &c->members[i];
 
@@ -634,7 +639,7 @@ crew_open(struct crew *c, struct loop *l, const struct config *config, const str
 		m->pidfd = m->control = m->board = -1;
 	}
 	for (unsigned i = 0; i < PROC_COUNT; i++)
-		if ((r = member_open(&c->members[i], self_dir, e)) < 0)
+		if ((r = member_open(&c->members[i], e)) < 0)
 			return r;
 	c->last_tick_ms = clock_mono_ms();
 	c->tick = loop_every(l, TICK_MS, tick_run, c);

@@ -49,6 +49,7 @@ struct crew {
 	struct loop *loop;
 	const struct config *config;
 	const struct folders *folders;
+	const char *self_dir;
 	struct crew_hooks hooks;
 	struct member members[PROC_COUNT];
 	struct loop_source *timer, *tick;
@@ -57,8 +58,8 @@ struct crew {
 	bool held; /* orders are not read for now */
 };
 
-/* Finds the programs and starts every worker. Borrows all it is given. not_found when a program is
- * missing: that is a broken installation, not a fault of a worker. */
+/* Starts every worker: programs are looked for in self_dir/libexec, then where they are installed.
+ * Borrows all it is given. A worker that cannot be started is tried again. */
 int crew_open(struct crew *c, struct loop *l, const struct config *config, const struct folders *f,
     const struct crew_hooks *hooks, const char *self_dir, struct err *e);
 
