@@ -186,11 +186,10 @@ nothing_is()
 @test "a full state folder" {
 	local before
 	coffer_stop
-	ctr() { timeout -k 2 60 "$COFFER_BUILD/ctr" --address "$STATE" "$@"; }
 	mkdir -p "$T/st"
 	mount -t tmpfs -o size=6m,mode=711 small "$T/st"
 	local old=$STATE
-	STATE=$T/st/s COFFER_ADDRESS=$T/st/s
+	export STATE=$T/st/s COFFER_ADDRESS=$T/st/s
 	coffer_start
 	before=$(workers_now)
 	head -c 50m /dev/zero >"$T/st/fill" 2>/dev/null || true
@@ -201,7 +200,7 @@ nothing_is()
 	assert_is room
 	[[ $(workers_now) == "$before" ]]
 	coffer_stop
-	STATE=$old COFFER_ADDRESS=$old
+	export STATE=$old COFFER_ADDRESS=$old
 	umount "$T/st"
 	coffer_start
 	workers_now >"$T/workers.before"

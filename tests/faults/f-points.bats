@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# f-points - the process killed at every named place of the source (FAULT_POINT) in turn, once, in the
+# middle of a whole life: pull, create, start, exec, stop, delete, remove. Nobody may notice.
+
+load ../lib/harness.bash
+
+setup_file()
+{
+	export COFFER_BUILD=$harness_top/build/release-fault
+	harness_scratch
+	export COFFER_FAULTS=@$T/faults
+	: >"$T/faults"
+	# Whoever is hit leaves a mark beside the file.
+	chmod 1777 "$T"
+	registry_start main "$COFFER_FIXTURES/registry"
+	export REG=127.0.0.1:$REGISTRY_MAIN_PORT CTR=$COFFER_BUILD/ctr
+	coffer_start
+}
+teardown_file() { harness_down; }
+
+points()
+{
+	(cd "$harness_top" && grep -rhoE 'FAULT_POINT\("[^"]+"\)' --include='*.c' bus lib supervisor \
+	    workers ctr | sed -E 's/.*"(.*)".*/\1/' | sort -u)
+}
+
+life()
+{
+	local ref=$REG/coffer/layers:latest
+	ok ctr images pull "$ref" || return 1
+	ok ctr containers create "$ref" fp-life sh -c 'trap "exit 3" TERM; echo up; while :; do sleep 0.05; done' || return 1
+	ok ctr containers start fp-life || return 1
+	ok ctr containers exec --exec-id e fp-life cat /data/back || return 1
+	assert_is three || return 1
+	ok ctr containers stop --timeout 5 fp-life || return 1
+	ok ctr containers logs fp-life || return 1
+	assert_has up || return 1
+	ok ctr containers delete fp-life || return 1
+	ok ctr images remove "$ref" || return 1
+	ok ctr content list -q || return 1
+	assert_is ""
+}
+
+@test "without faults" {
+	life
+	nothing_left fp-life
+}
+
+@test "killed once at each point" {
+	local p bad="" hit=0
+	for p in $(points); do
+		echo "$p=once:kill" >"$T/faults.new"
+		chmod 644 "$T/faults.new"
+		mv "$T/faults.new" "$T/faults"
+		if ! life >"$T/out.$p" 2>&1; then
+			bad+="$p: $(tail -n 3 "$T/out.$p" | tr '\n' ' ')"$'\n'
+			: >"$T/faults"
+			ctr containers delete --force fp-life >/dev/null 2>&1 || true
+			ctr images remove --force "$REG/coffer/layers:latest" >/dev/null 2>&1 || true
+		fi
+		: >"$T/faults"
+		wait_until 20 coffer_ready || bad+="$p: not ready again"$'\n'
+		if ! wait_until 10 nothing_left fp-life; then
+			bad+="$p: left behind: $(nothing_left fp-life 2>&1 | tail -n 2)"$'\n'
+		fi
+		[[ ! -e $T/faults.$p ]] || hit=$((hit + 1))
+	done
+	echo "# $hit of $(points | wc -l) points were passed" >&3
+	[[ -z $bad ]] || fail "$bad"
+	((hit > 0)) || fail "no point was passed: are faults armed?"
+}
