@@ -11,21 +11,29 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
 
 #define READ_STEP 16384
+#define DEPTH_MAX 32  /* two descriptors per level */
+#define PASSES_MAX 10 /* some filesystems skip entries when others are removed meanwhile */
 
 int
 fs_mkdirs(int dirfd, const char *path, mode_t mode, struct err *e)
 {
+	size_t n = strlen(path);
 	char part[PATH_MAX];
 	struct stat st;
 
-	if (strlen(path) >= sizeof(part))
-		return err_sys(e, ENAMETOOLONG, "make folder %s", path);
-	(void)strcpy(part, path);
+	while (n > 1 &&
+	       path[n - 1] == '/') /* else the folder itself would be made as one on the way */
+		n--;
+	if (n == 0 || n >= sizeof(part))
+		return err_sys(e, n == 0 ? EINVAL : ENAMETOOLONG, "make folder %s", path);
+	memcpy(part, path, n);
+	part[n] = '\0';
 	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdirat(dirfd, part, 0755) < 0 && errno != EEXIST)
@@ -63,24 +71,26 @@ fs_read_fd(int fd, size_t max, struct buf *out, struct err *e)
 {
 	size_t got = 0;
 
+	if (out->limit != 0 && out->limit - out->len < max)
+		max = out->limit - out->len;
 	for (;;) {
-		char *to = buf_room(out, READ_STEP);
+		char last[1], *to = last;
+		size_t step = max - got < READ_STEP ? max - got : READ_STEP;
 		ssize_t n;
 
-		if (to == NULL)
-			return err_set(
-			    e, ERR_RESOURCE_EXHAUSTED, "read: larger than %zu bytes", max);
-		n = read(fd, to, READ_STEP);
+		if (step > 0)
+			to = buf_room(out, step);
+		n = read(fd, to, step > 0 ? step : sizeof(last)); /* full: is that the end? */
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_sys(e, errno, "read");
 		if (n == 0)
 			return 0;
-		got += (size_t)n;
-		if (got > max)
+		if (step == 0)
 			return err_set(
 			    e, ERR_RESOURCE_EXHAUSTED, "read: larger than %zu bytes", max);
+		got += (size_t)n;
 		out->len += (size_t)n;
 		out->data[out->len] = '\0';
 	}
@@ -96,7 +106,7 @@ fs_read(int dirfd, const char *path, size_t max, struct buf *out, struct err *e)
 		return err_sys(e, errno, "open %s", path);
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, errno, "stat %s", path);
-	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && st.st_size != 0)
+	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID_ARGUMENT, "%s is not a regular file", path);
 	if (fs_read_fd(fd, max, out, e) < 0)
 		return err_wrap(e, "%s", path);
@@ -174,11 +184,20 @@ fs_write(int dirfd, const char *path, const void *data, size_t n, mode_t mode, b
 	return fs_sync_dir(dirfd, dir, e);
 }
 
-static int remove_entry(int dirfd, const char *name, dev_t dev, struct err *e);
+/* One fs_remove_tree. Folders deeper than DEPTH_MAX are moved up into the top one and removed in
+ * another pass: a tree of any depth costs a bounded number of descriptors and little stack. */
+struct removal {
+	int top;   /* the folder that is removed, -1 before it is entered */
+	dev_t dev; /* its filesystem */
+	unsigned depth;
+	uint64_t moved; /* how many were */
+};
 
-/* Empties the folder behind fd. Takes fd. */
+static int remove_entry(struct removal *rm, int dirfd, const char *name, struct err *e);
+
+/* Empties the folder behind fd as far as one reading of it shows. Takes fd. */
 static int
-remove_children(int fd, dev_t dev, struct err *e)
+remove_children(struct removal *rm, int fd, struct err *e)
 {
 	AUTO(dir_close) DIR *d = fdopendir(fd);
 	struct dirent *ent;
@@ -194,45 +213,102 @@ remove_children(int fd, dev_t dev, struct err *e)
 
 		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
 			continue;
-		r = remove_entry(fd, ent->d_name, dev, e);
+		r = remove_entry(rm, fd, ent->d_name, e);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int
-remove_entry(int dirfd, const char *name, dev_t dev, struct err *e)
+/* Whether something is mounted on the folder behind fd: another filesystem, or a bind mount, which the
+ * device number does not show. */
+static bool
+is_mount(const struct removal *rm, int fd)
 {
-	struct stat st;
-	int fd, r;
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
+		return true; /* cannot tell: leave it alone */
+	return (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 ||
+	       makedev(stx.stx_dev_major, stx.stx_dev_minor) != rm->dev;
+}
+
+/* Moves a folder that lies too deep into the top one. */
+static int
+move_up(struct removal *rm, int dirfd, const char *name, struct err *e)
+{
+	char to[64];
+
+	for (;;) { /* what it may replace, an empty folder, is to be removed as well */
+		(void)snprintf(
+		    to, sizeof(to), ".coffer-deep-%llu", (unsigned long long)rm->moved++);
+		if (renameat(dirfd, name, rm->top, to) == 0 || errno == ENOENT)
+			return 0;
+		if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+			return err_sys(e, errno, "remove folder %s, which lies deep", name);
+	}
+}
+
+/* Removes the folder behind fd, which is name in dirfd: emptied until rmdir agrees. Takes fd. */
+static int
+remove_folder(struct removal *rm, int dirfd, const char *name, int fd, struct err *e)
+{
+	AUTO(fd_close) int keep = fd;
+
+	for (unsigned pass = 0;; pass++) {
+		uint64_t moved = rm->moved;
+		/* A descriptor of its own: a second reading starts at the beginning. */
+		int again = openat(keep, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int r = again < 0 ? err_sys(e, errno, "open") : remove_children(rm, again, e);
+
+		if (r < 0)
+			return r;
+		if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+			return 0;
+		if (errno != ENOTEMPTY || (pass >= PASSES_MAX && rm->moved == moved))
+			return err_sys(e, errno, "remove folder %s", name);
+	}
+}
+
+static int
+remove_entry(struct removal *rm, int dirfd, const char *name, struct err *e)
+{
+	int fd, r, why;
 
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return err_sys(e, errno, "remove %s", name);
+	why = errno;
+	if (why != EISDIR && why != EPERM)
+		return err_sys(e, why, "remove %s", name);
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : err_sys(e, errno, "remove %s", name);
-	if (fstat(fd, &st) < 0 || st.st_dev != dev) {
+		return errno == ENOENT
+			   ? 0
+			   : err_sys(e, errno == ENOTDIR ? why : errno, "remove %s", name);
+	if (is_mount(rm, fd)) {
 		fd_close(&fd);
 		return err_set(
 		    e, ERR_FAILED_PRECONDITION, "remove %s: something is mounted there", name);
 	}
-	r = remove_children(fd, dev, e);
-	if (r < 0)
-		return err_wrap(e, "%s", name);
-	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return err_sys(e, errno, "remove folder %s", name);
-	return 0;
+	if (rm->depth == DEPTH_MAX) {
+		fd_close(&fd);
+		return move_up(rm, dirfd, name, e);
+	}
+	if (rm->depth == 0)
+		rm->top = fd;
+	rm->depth++;
+	r = remove_folder(rm, dirfd, name, fd, e);
+	rm->depth--;
+	return r < 0 ? err_wrap(e, "%s", name) : 0;
 }
 
 int
 fs_remove_tree(int dirfd, const char *path, struct err *e)
 {
-	char dir[PATH_MAX];
 	AUTO(fd_close) int parent = -1;
+	struct removal rm = { .top = -1 };
 	const char *name = strrchr(path, '/');
+	char dir[PATH_MAX];
 	struct stat st;
 
 	parent_of(path, dir, sizeof(dir));
@@ -242,5 +318,6 @@ fs_remove_tree(int dirfd, const char *path, struct err *e)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "remove %s", path);
 	if (fstat(parent, &st) < 0)
 		return err_sys(e, errno, "remove %s", path);
-	return remove_entry(parent, name, st.st_dev, e);
+	rm.dev = st.st_dev;
+	return remove_entry(&rm, parent, name, e);
 }

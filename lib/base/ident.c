@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "lib/base/utf8.h"
+
 static bool
 alnum(char c)
 {
@@ -36,17 +38,20 @@ ident_show(const char *name, char *to, size_t size)
 {
 	size_t n = 0;
 
-	for (; *name != '\0'; name++) {
-		unsigned char c = (unsigned char)*name;
+	while (*name != '\0') {
+		size_t whole = utf8_printable(name);
 
 		if (n + 8 >= size) {
-			(void)strcpy(to + n, "...");
+			(void)snprintf(to + n, size - n, "...");
 			return to;
 		}
-		if (c < 0x20 || c == 0x7f)
-			n += (size_t)snprintf(to + n, size - n, "\\x%02x", c);
-		else
-			to[n++] = (char)c;
+		if (whole == 0) {
+			n += (size_t)snprintf(to + n, size - n, "\\x%02x", (unsigned char)*name++);
+			continue;
+		}
+		memcpy(to + n, name, whole);
+		n += whole;
+		name += whole;
 	}
 	to[n] = '\0';
 	return to;

@@ -24,8 +24,8 @@ int ident_check(const char *what, const char *name, struct err *e);
 /* 2 * n hex digits of randomness and a NUL into text (2 * n + 1 bytes). */
 void ident_random(char *text, size_t n);
 
-/* Copies a name from outside into to (size bytes), escaping control bytes and cutting it with "..."
- * so that it can be shown in an error; returns to. */
+/* Copies a name from outside into to (size bytes, 8 or more), escaping what is not printable UTF-8 and
+ * cutting it with "..." so that it can be shown in an error; returns to. */
 const char *ident_show(const char *name, char *to, size_t size);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/utf8.h"
 
 #define LINE_MAX_BYTES 2048
 
@@ -43,15 +44,21 @@ escape(char *to, size_t size, const char *text, bool json)
 {
 	size_t n = 0;
 
-	for (; *text != '\0' && n + 8 < size; text++) {
+	while (*text != '\0' && n + 8 < size) {
 		unsigned char c = (unsigned char)*text;
+		size_t whole = utf8_printable(text);
 
-		if (c < 0x20 || c == 0x7f)
-			n += (size_t)snprintf(to + n, size - n, json ? "\\u%04x" : "\\x%02x", c);
+		if (whole == 0 && json && c < 0x80)
+			n += (size_t)snprintf(to + n, size - n, "\\u%04x", c);
+		else if (whole == 0) /* in JSON the backslash needs another one */
+			n += (size_t)snprintf(to + n, size - n, json ? "\\\\x%02x" : "\\x%02x", c);
 		else if (json && (c == '"' || c == '\\'))
 			n += (size_t)snprintf(to + n, size - n, "\\%c", c);
-		else
-			to[n++] = (char)c;
+		else {
+			memcpy(to + n, text, whole);
+			n += whole;
+		}
+		text += whole == 0 ? 1 : whole;
 	}
 	to[n] = '\0';
 	return n;
