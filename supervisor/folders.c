@@ -151,8 +151,13 @@ static int
 base_make(const char *path, char *real, size_t size, int *ret_fd, struct err *e)
 {
 	AUTO(free_ptr) char *found = NULL;
-	int r = fs_mkdirs(AT_FDCWD, path, 0711, e);
+	int r;
 
+	if (path[0] == '/' && strlen(path) >= size) /* before anything is made */
+		return err_set(e, ERR_INVALID_ARGUMENT,
+		    "folder %s: its path is %zu bytes long, at most %zu are allowed", path,
+		    strlen(path), size - 1);
+	r = fs_mkdirs(AT_FDCWD, path, 0711, e);
 	if (r < 0)
 		return r;
 	found = realpath(path, NULL);

@@ -111,7 +111,8 @@ cli_parse(int argc, char **argv, struct cli *cli)
 static int
 settle(struct config *c, const struct cli *cli, struct err *e)
 {
-	int r = 0;
+	int r = config_read(
+	    c, cli->config != NULL ? cli->config : CONFIG_DEFAULT, cli->config != NULL, e);
 
 	if (r < 0 || (cli->root != NULL && (r = config_folder(c->root, cli->root, e)) < 0) ||
 	    (cli->state != NULL && (r = config_folder(c->state, cli->state, e)) < 0) ||
