@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/utf8.h"
+
 static const struct {
 	enum err_code code;
 	const char *text;
@@ -19,6 +21,20 @@ static const struct {
 
 void (*must_hook)(const char *text);
 
+/* Makes the message one line of printable UTF-8, whatever bytes from outside it quotes and wherever it
+ * was cut: it goes to terminals, JSON and other languages' string types. */
+static void
+clean(char *msg)
+{
+	while (*msg != '\0') {
+		size_t n = utf8_printable(msg);
+
+		if (n == 0)
+			*msg = *msg == '\n' || *msg == '\r' || *msg == '\t' ? ' ' : '?';
+		msg += n == 0 ? 1 : n;
+	}
+}
+
 int
 err_set(struct err *e, enum err_code code, const char *fmt, ...)
 {
@@ -29,6 +45,7 @@ err_set(struct err *e, enum err_code code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap); /* a cut message is still a message */
 	va_end(ap);
+	clean(e->msg);
 	return -(int)code;
 }
 
@@ -45,6 +62,7 @@ err_sys(struct err *e, int errnum, const char *fmt, ...)
 	va_end(ap);
 	n = strlen(e->msg);
 	(void)snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", strerror(errnum));
+	clean(e->msg);
 	return -(int)e->code;
 }
 
@@ -61,6 +79,7 @@ err_wrap(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	n = strlen(e->msg);
 	(void)snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", was);
+	clean(e->msg);
 	return -(int)e->code;
 }
 

@@ -5,7 +5,8 @@
  * A struct err lives on the caller's stack and starts as ERR_NONE (`struct err e = ERR_ZERO;`).
  * Functions that can fail take it last, return 0 or a negative class, and leave their ret_*
  * arguments untouched on failure. A message says what we were doing to what, without a final dot:
- * "open blob sha256:ab..: No space left on device".
+ * "open blob sha256:ab..: No space left on device". It is always one line of printable UTF-8: other
+ * bytes in what it quotes become ' ' or '?'.
  */
 #ifndef CF_BASE_ERR_H
 #define CF_BASE_ERR_H

@@ -60,6 +60,21 @@ test_err_long_messages_are_cut(void **state)
 }
 
 static void
+test_err_is_one_printable_line(void **state)
+{
+	char text[ERR_MSG_MAX + 10];
+	struct err e = ERR_ZERO;
+
+	(void)state;
+	(void)err_set(&e, ERR_INTERNAL, "runc said: %s", "no\n\tsuch \x1b[2Jfile \xff\xc3\xa4");
+	assert_string_equal(e.msg, "runc said: no  such ?[2Jfile ?\xc3\xa4");
+	memset(text, 'x', sizeof(text)); /* cut in the middle of a character */
+	memcpy(text + ERR_MSG_MAX - 2, "\xc3\xa4", 3);
+	(void)err_set(&e, ERR_INTERNAL, "%s", text);
+	assert_int_equal(e.msg[ERR_MSG_MAX - 2], '?');
+}
+
+static void
 test_err_classes(void **state)
 {
 	(void)state;
@@ -391,6 +406,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_err),
 		cmocka_unit_test(test_err_long_messages_are_cut),
+		cmocka_unit_test(test_err_is_one_printable_line),
 		cmocka_unit_test(test_err_classes),
 		cmocka_unit_test(test_must),
 		cmocka_unit_test(test_arena),
