@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blobs - see blobs.h */
+#include "workers/content/blobs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "workers/content/content.h"
+#include "workers/content/ingest.h"
+
+int
+blobs_open(struct blobs *b, int dirfd, struct work *work, struct board *board, struct err *e)
+{
+	int r;
+
+	*b = (struct blobs){ .algs = { -1, -1 }, .ingest_fd = -1, .work = work, .board = board };
+	if ((r = fs_open_dir(dirfd, "blobs/sha256", 0750, &b->algs[DIGEST_SHA256], e)) < 0 ||
+	    (r = fs_open_dir(dirfd, "blobs/sha512", 0750, &b->algs[DIGEST_SHA512], e)) < 0 ||
+	    (r = fs_open_dir(dirfd, "ingest", 0750, &b->ingest_fd, e)) < 0)
+		return r;
+	return 0;
+}
+
+void
+blobs_close(struct blobs *b)
+{
+	fd_close(&b->algs[0]);
+	fd_close(&b->algs[1]);
+	fd_close(&b->ingest_fd);
+}
+
+bool
+blobs_has(const struct blobs *b, const struct digest *d, uint64_t size, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (fstatat(b->algs[d->alg], digest_hex(d), &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISREG(st.st_mode) || (size != 0 && (uint64_t)st.st_size != size))
+		return false;
+	if (ret_size != NULL)
+		*ret_size = (uint64_t)st.st_size;
+	return true;
+}
+
+int
+blobs_read(
+    const struct blobs *b, const struct digest *d, size_t max, struct buf *out, struct err *e)
+{
+	if (fs_read(b->algs[d->alg], digest_hex(d), max, out, e) < 0)
+		return err_wrap(e, "read blob %s", d->text);
+	return 0;
+}
+
+int
+blobs_write(
+    const struct blobs *b, const struct digest *d, const void *data, size_t n, struct err *e)
+{
+	if (fs_write(b->algs[d->alg], digest_hex(d), data, n, 0440, true, e) < 0)
+		return err_wrap(e, "store blob %s", d->text);
+	return 0;
+}
+
+int
+blobs_remove(const struct blobs *b, const struct digest *d, struct err *e)
+{
+	if (unlinkat(b->algs[d->alg], digest_hex(d), 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "remove blob %s", d->text);
+	return 0;
+}
+
+int
+blobs_each(const struct blobs *b, blobs_each_fn *fn, void *arg, struct err *e)
+{
+	for (int alg = 0; alg < 2; alg++) {
+		int fd = openat(b->algs[alg], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		AUTO(dir_close) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+		struct dirent *ent;
+
+		if (dir == NULL)
+			return err_sys(e, errno, "list blobs");
+		while ((ent = readdir(dir)) != NULL) {
+			struct err ignored = ERR_ZERO;
+			char text[sizeof(ent->d_name) + 8];
+			struct digest d;
+
+			if (ent->d_name[0] == '.')
+				continue;
+			(void)snprintf(text, sizeof(text), "%s:%s",
+			    alg == DIGEST_SHA256 ? "sha256" : "sha512", ent->d_name);
+			if (digest_parse(text, &d, &ignored) == 0)
+				fn(arg, &d);
+			else if (unlinkat(b->algs[alg], ent->d_name, 0) == 0)
+				log_info("removed a half-written file: blobs/%s", ent->d_name);
+		}
+	}
+	return 0;
+}
+
+void
+blob_key(struct key *k, const char *ns, const struct digest *d)
+{
+	store_key(k, ns, d->text);
+}
+
+int
+blob_row_add(struct txn *t, const char *ns, const struct digest *d, uint64_t size, struct err *e)
+{
+	struct blob row = { .digest = d->text, .size = size, .created_at = clock_real_ns() };
+	struct ev_blob ev = { .digest = d->text, .size = size };
+	struct key k;
+	int r;
+
+	blob_key(&k, ns, d);
+	if (store_has(t, TABLE_BLOBS, &k))
+		return 0;
+	r = store_put(t, TABLE_BLOBS, &k, &blob_schema, &row, e);
+	return r < 0 ? r : store_event(t, ns, "/content/create", &ev, e);
+}
+
+int
+blob_row_drop(struct txn *t, const char *ns, const struct digest *d, struct err *e)
+{
+	struct ev_blob ev = { .digest = d->text };
+	struct key k;
+	int r;
+
+	blob_key(&k, ns, d);
+	if (!store_has(t, TABLE_BLOBS, &k))
+		return 0;
+	r = store_del(t, TABLE_BLOBS, &k, e);
+	return r < 0 ? r : store_event(t, ns, "/content/delete", &ev, e);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blobs - the immutable files of the content store, and their rows.
+ *
+ * Owns ROOT/content/blobs/<alg>/<hex>: a file is there only whole, verified and synced (ingest.h
+ * renames it in). A row per namespace and blob says in which namespaces it may be seen and since when;
+ * it is written behind the file and removed before it. So after a crash there may be files without
+ * rows (removed at start) but no rows without files, unless somebody else removed files (those rows
+ * are dropped at start and said in the log).
+ */
+#ifndef CF_CONTENT_BLOBS_H
+#define CF_CONTENT_BLOBS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus/board/board.h"
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/work.h"
+#include "lib/oci/digest.h"
+#include "lib/store/store.h"
+
+struct ingest;
+
+struct blobs {
+	int algs[2];   /* folders blobs/sha256, blobs/sha512, by enum digest_alg */
+	int ingest_fd; /* folder ingest */
+	struct work *work;
+	struct board *board;	/* may be NULL */
+	struct ingest *closing; /* closed, with a job still running; see ingest.c */
+};
+
+/* Makes the folders below dirfd (borrowed for the call). Borrows work and board. */
+int blobs_open(struct blobs *b, int dirfd, struct work *work, struct board *board, struct err *e);
+void blobs_close(struct blobs *b);
+
+/* Is it there, with this size? size 0 asks for no size. ret_size may be NULL. */
+bool blobs_has(const struct blobs *b, const struct digest *d, uint64_t size, uint64_t *ret_size);
+/* Appends the blob to out; it may be at most max bytes. */
+int blobs_read(
+    const struct blobs *b, const struct digest *d, size_t max, struct buf *out, struct err *e);
+/* Stores n bytes whose digest is d, synced, in the calling thread. */
+int blobs_write(
+    const struct blobs *b, const struct digest *d, const void *data, size_t n, struct err *e);
+/* Success also when it is not there. */
+int blobs_remove(const struct blobs *b, const struct digest *d, struct err *e);
+
+/* Calls fn for every blob file; names that are no digests are removed. */
+typedef void blobs_each_fn(void *arg, const struct digest *d);
+int blobs_each(const struct blobs *b, blobs_each_fn *fn, void *arg, struct err *e);
+
+/* Rows. blob_row_add writes the /content/create event too when the row is new. */
+void blob_key(struct key *k, const char *ns, const struct digest *d);
+int
+blob_row_add(struct txn *t, const char *ns, const struct digest *d, uint64_t size, struct err *e);
+int blob_row_drop(struct txn *t, const char *ns, const struct digest *d, struct err *e);
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http - see http.h.
+ *
+ * libcurl says which sockets to watch (on_socket) and when it wants to be called (on_timer); we call
+ * curl_multi_socket_action and then collect what ended. libcurl must not be re-entered from its own
+ * callbacks: body callbacks therefore only take, pause or stop, and requests end in collect().
+ */
+#include "workers/content/http.h"
+
+#include <curl/curl.h>
+#include <malloc.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/buf.h"
+
+#define HEADERS_MAX 65536
+#define ERROR_BODY_MAX 16384
+#define REDIRECTS_MAX 8L
+
+struct http {
+	struct loop *loop;
+	CURLM *multi; /* made with the first request, gone at rest */
+	struct loop_source *timer;
+	unsigned running;
+	struct http_req *reqs;
+};
+
+struct http_req {
+	struct http_req *prev, *next;
+	struct http *http;
+	CURL *easy;
+	struct curl_slist *headers;
+	http_body_fn *body;
+	http_done_fn *done;
+	void *arg;
+	bool https, stopped, header_overflow;
+	size_t header_bytes;
+	struct buf error_body;
+	char text[CURL_ERROR_SIZE];
+};
+
+struct watch {
+	struct http *http;
+	struct loop_source *source;
+	curl_socket_t fd;
+};
+
+static void collect(struct http *h);
+
+static void
+on_ready(void *arg, uint32_t events)
+{
+	struct watch *w = arg;
+	struct http *h = w->http;
+	int mask = 0, running;
+
+	if (events & (EPOLLIN | EPOLLHUP))
+		mask |= CURL_CSELECT_IN;
+	if (events & EPOLLOUT)
+		mask |= CURL_CSELECT_OUT;
+	if (events & EPOLLERR)
+		mask |= CURL_CSELECT_ERR;
+	(void)curl_multi_socket_action(h->multi, w->fd, mask, &running); /* w may be gone now */
+	collect(h);
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sock)
+{
+	struct http *h = arg;
+	struct watch *w = sock;
+	uint32_t events = 0;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL)
+			loop_del(&w->source);
+		free_ptr(&w);
+		(void)curl_multi_assign(h->multi, fd, NULL);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		events |= EPOLLOUT;
+	if (w != NULL) {
+		loop_fd_events(w->source, events);
+		return 0;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->http = h;
+	w->fd = fd;
+	w->source = loop_fd(h->loop, fd, events, on_ready, w);
+	if (w->source == NULL) {
+		free_ptr(&w);
+		return -1;
+	}
+	(void)curl_multi_assign(h->multi, fd, w);
+	return 0;
+}
+
+static void
+on_time(void *arg)
+{
+	struct http *h = arg;
+	int running;
+
+	h->timer = NULL;
+	(void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	collect(h);
+}
+
+static int
+on_timer(CURLM *multi, long ms, void *arg)
+{
+	struct http *h = arg;
+
+	(void)multi;
+	loop_del(&h->timer);
+	if (ms >= 0)
+		h->timer = loop_once(h->loop, (uint64_t)ms, on_time, h);
+	return 0;
+}
+
+static size_t
+on_header(char *p, size_t size, size_t n, void *arg)
+{
+	struct http_req *r = arg;
+
+	(void)p;
+	r->header_bytes += size * n;
+	if (r->header_bytes > HEADERS_MAX) {
+		r->header_overflow = true;
+		return 0;
+	}
+	return size * n;
+}
+
+static size_t
+on_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct http_req *r = arg;
+	size_t room;
+
+	n *= size;
+	if (http_status(r) / 100 == 2) {
+		switch (r->body(r->arg, r, p, n)) {
+		case HTTP_TAKEN:
+			return n;
+		case HTTP_PAUSE:
+			return CURL_WRITEFUNC_PAUSE;
+		case HTTP_STOP:
+			break;
+		}
+		r->stopped = true;
+		return 0;
+	}
+	room = ERROR_BODY_MAX - r->error_body.len;
+	(void)buf_add(&r->error_body, p, n < room ? n : room);
+	if (n <= room)
+		return n;
+	r->stopped = true;
+	return 0;
+}
+
+static void
+req_free(struct http_req **rp)
+{
+	struct http_req *r = *rp;
+
+	if (r->prev != NULL)
+		r->prev->next = r->next;
+	else
+		r->http->reqs = r->next;
+	if (r->next != NULL)
+		r->next->prev = r->prev;
+	(void)curl_multi_remove_handle(r->http->multi, r->easy);
+	curl_easy_cleanup(r->easy);
+	curl_slist_free_all(r->headers);
+	buf_free(&r->error_body);
+	r->http->running--;
+	free_ptr(rp);
+}
+
+/* TLS records begin so; a server that expects TLS answers a plain request with an alert. */
+static bool
+plain_to_tls(CURLcode code, const struct http_req *r)
+{
+	return !r->https &&
+	       (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY ||
+		   code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR);
+}
+
+static enum http_fault
+fault_of(CURLcode code, const struct http_req *r)
+{
+	if (r->stopped)
+		return http_status(r) / 100 == 2 ? HTTP_STOPPED : HTTP_OK;
+	if (r->header_overflow)
+		return HTTP_BAD;
+	if (code == CURLE_OK)
+		return HTTP_OK;
+	if (plain_to_tls(code, r) && r->header_bytes == 0)
+		return HTTP_PLAIN_TLS;
+	switch (code) {
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return HTTP_CONNECT;
+	case CURLE_SSL_CONNECT_ERROR:
+		if (strstr(r->text, "wrong version number") != NULL ||
+		    strstr(r->text, "packet length too long") != NULL ||
+		    strstr(r->text, "http request") != NULL)
+			return HTTP_TLS_PLAIN;
+		return HTTP_TLS;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+		return HTTP_TLS;
+	case CURLE_OPERATION_TIMEDOUT: {
+		curl_off_t connected = 0;
+
+		(void)curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
+		return connected == 0 ? HTTP_CONNECT : HTTP_CUT;
+	}
+	case CURLE_GOT_NOTHING:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR:
+	case CURLE_PARTIAL_FILE:
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM:
+		return HTTP_CUT;
+	default:
+		return HTTP_BAD;
+	}
+}
+
+/* Ends the requests that libcurl is done with. */
+static void
+collect(struct http *h)
+{
+	CURLMsg *m;
+	int left;
+
+	while (h->multi != NULL && (m = curl_multi_info_read(h->multi, &left)) != NULL) {
+		struct http_req *r = NULL;
+		enum http_fault fault;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		(void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
+		if (r->text[0] == '\0')
+			(void)snprintf(r->text, sizeof(r->text), "%s",
+			    r->header_overflow ? "too many header bytes"
+					       : curl_easy_strerror(m->data.result));
+		fault = fault_of(m->data.result, r);
+		r->done(r->arg, r, fault, r->text);
+		req_free(&r);
+	}
+}
+
+int
+http_new(struct loop *l, struct http **ret, struct err *e)
+{
+	struct http *h;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return err_set(e, ERR_INTERNAL, "start libcurl");
+	h = xcalloc(1, sizeof(*h));
+	h->loop = l;
+	*ret = h;
+	return 0;
+}
+
+static void
+multi_close(struct http *h)
+{
+	if (h->multi == NULL)
+		return;
+	(void)curl_multi_cleanup(h->multi);
+	h->multi = NULL;
+	loop_del(&h->timer);
+}
+
+void
+http_free(struct http **hp)
+{
+	struct http *h = *hp;
+
+	if (h == NULL)
+		return;
+	while (h->reqs != NULL) {
+		struct http_req *r = h->reqs;
+
+		req_free(&r);
+	}
+	multi_close(h);
+	curl_global_cleanup();
+	free_ptr(hp);
+}
+
+void
+http_rest(struct http *h)
+{
+	if (h->multi == NULL || h->running > 0)
+		return;
+	multi_close(h);
+	(void)malloc_trim(0); /* certificates and buffers of a pull were most of the heap */
+}
+
+static void
+multi_open(struct http *h)
+{
+	if (h->multi != NULL)
+		return;
+	h->multi = curl_multi_init();
+	MUST(h->multi != NULL);
+	(void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	(void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	(void)curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	(void)curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+}
+
+/* Options that libcurl knows cannot fail but for memory; one that fails would drop a safeguard. */
+#define SET(option, value) MUST(curl_easy_setopt(r->easy, option, value) == CURLE_OK)
+
+static void
+options_set(struct http_req *r, const struct http_get *get)
+{
+	SET(CURLOPT_PRIVATE, r);
+	SET(CURLOPT_ERRORBUFFER, r->text);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_REDIR_PROTOCOLS_STR, r->https ? "https" : "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, get->redirects ? 1L : 0L);
+	SET(CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+	SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1); /* a connection per blob */
+	SET(CURLOPT_USERAGENT, "coffer/" CF_VERSION);
+	SET(CURLOPT_BUFFERSIZE, 262144L);
+	SET(CURLOPT_CONNECTTIMEOUT, (long)get->connect_s);
+	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+	SET(CURLOPT_LOW_SPEED_TIME, (long)get->stall_s);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, r);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, r);
+	if (get->insecure) {
+		SET(CURLOPT_SSL_VERIFYPEER, 0L);
+		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (get->bearer != NULL) {
+		SET(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+		SET(CURLOPT_XOAUTH2_BEARER, get->bearer);
+	} else if (get->user != NULL) {
+		SET(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+		SET(CURLOPT_USERNAME, get->user);
+		SET(CURLOPT_PASSWORD, get->password);
+	}
+}
+
+struct http_req *
+http_start(struct http *h, const struct http_get *get)
+{
+	struct http_req *r = xcalloc(1, sizeof(*r));
+
+	multi_open(h);
+	r->http = h;
+	r->next = h->reqs;
+	if (h->reqs != NULL)
+		h->reqs->prev = r;
+	h->reqs = r;
+	h->running++;
+	r->body = get->body;
+	r->done = get->done;
+	r->arg = get->arg;
+	r->https = strncasecmp(get->url, "https:", 6) == 0;
+	r->easy = curl_easy_init();
+	MUST(r->easy != NULL);
+	options_set(r, get);
+	SET(CURLOPT_URL, get->url);
+	if (get->accept != NULL) {
+		AUTO(free_ptr) char *line = xasprintf("Accept: %s", get->accept);
+
+		r->headers = curl_slist_append(r->headers, line);
+	}
+	if (get->from > 0) {
+		AUTO(free_ptr) char *range = xasprintf("%llu-", (unsigned long long)get->from);
+
+		SET(CURLOPT_RANGE, range);
+	}
+	SET(CURLOPT_HTTPHEADER, r->headers);
+	MUST(curl_multi_add_handle(h->multi, r->easy) == CURLM_OK);
+	return r;
+}
+
+void
+http_resume(struct http_req *r)
+{
+	(void)curl_easy_pause(r->easy, CURLPAUSE_CONT);
+}
+
+void
+http_cancel(struct http_req **r)
+{
+	if (*r != NULL)
+		req_free(r);
+}
+
+long
+http_status(const struct http_req *r)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
+const char *
+http_header(struct http_req *r, const char *name, unsigned nth)
+{
+	struct curl_header *h;
+
+	if (curl_easy_header(r->easy, name, nth, CURLH_HEADER, -1, &h) != CURLHE_OK)
+		return NULL;
+	return h->value;
+}
+
+int64_t
+http_length(const struct http_req *r)
+{
+	curl_off_t n = -1;
+
+	(void)curl_easy_getinfo(r->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n);
+	return n;
+}
+
+const char *
+http_error_body(const struct http_req *r)
+{
+	return buf_str(&r->error_body);
+}
+
+char *
+http_escape(const char *text)
+{
+	char *curls = curl_easy_escape(NULL, text, 0), *own;
+
+	MUST(curls != NULL);
+	own = xstrdup(curls);
+	curl_free(curls);
+	return own;
+}

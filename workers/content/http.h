@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http - GET requests by libcurl's multi interface, driven from the loop. The only home of curl.h.
+ *
+ * Only http and https are spoken, on redirects too; an https request is never redirected to http.
+ * Credentials given here are sent to the host of the URL alone (libcurl drops them when a redirect
+ * leads to another host, port or scheme). Headers are capped at 64 KiB, error bodies at 16 KiB; a body
+ * is handed on piece by piece.
+ */
+#ifndef CF_CONTENT_HTTP_H
+#define CF_CONTENT_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/loop.h"
+
+struct http;
+struct http_req;
+
+enum http_take { HTTP_TAKEN, HTTP_PAUSE, HTTP_STOP };
+
+/* How a request ended, when no status tells. */
+enum http_fault {
+	HTTP_OK,	/* there is a status and the whole body came */
+	HTTP_STOPPED,	/* the body callback said HTTP_STOP */
+	HTTP_CONNECT,	/* no connection: refused, no route, no such host */
+	HTTP_TLS_PLAIN, /* we spoke TLS, the other side does not */
+	HTTP_TLS,	/* certificate or handshake */
+	HTTP_PLAIN_TLS, /* we spoke plain HTTP, the answer is not HTTP */
+	HTTP_CUT,	/* the connection broke or stalled: worth another try */
+	HTTP_BAD	/* the answer is against the rules or our limits */
+};
+
+/* Called for bodies of status 200..299 only. n bytes are taken whole or not at all; http_resume after
+ * HTTP_PAUSE. The request may not be cancelled from here. */
+typedef enum http_take http_body_fn(void *arg, struct http_req *r, const void *p, size_t n);
+/* The end; r is gone afterwards. text: libcurl's words when fault is not HTTP_OK. */
+typedef void http_done_fn(void *arg, struct http_req *r, enum http_fault fault, const char *text);
+
+struct http_get {
+	const char *url;
+	const char *accept;	     /* NULL: none */
+	const char *user, *password; /* Basic, both or neither */
+	const char *bearer;	     /* token, or NULL */
+	uint64_t from;		     /* Range: bytes=from- ; 0 asks for all */
+	bool insecure;		     /* any certificate will do */
+	bool redirects;
+	unsigned stall_s, connect_s;
+	http_body_fn *body;
+	http_done_fn *done;
+	void *arg;
+};
+
+int http_new(struct loop *l, struct http **ret, struct err *e);
+/* Requests that run are dropped without their callbacks. */
+void http_free(struct http **h);
+/* Closes idle connections and forgets certificates when no request runs: memory at rest. */
+void http_rest(struct http *h);
+
+/* Strings are copied. */
+struct http_req *http_start(struct http *h, const struct http_get *get);
+void http_resume(struct http_req *r);
+/* No callback comes. NULL is fine. */
+void http_cancel(struct http_req **r);
+
+/* Of the last answer, from the first body callback on. */
+long http_status(const struct http_req *r);
+/* Value of its n-th header of this name, NULL when there is none. */
+const char *http_header(struct http_req *r, const char *name, unsigned nth);
+/* Content-Length, -1 when not given. */
+int64_t http_length(const struct http_req *r);
+/* What came as body of an answer that is not 2xx, cut. */
+const char *http_error_body(const struct http_req *r);
+
+/* text with everything but unreserved characters as %XX; free it. */
+char *http_escape(const char *text);
+
+#endif

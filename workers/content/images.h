@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * images - the names of images: records in LMDB, found by full name, short name or digest.
+ */
+#ifndef CF_CONTENT_IMAGES_H
+#define CF_CONTENT_IMAGES_H
+
+#include "lib/oci/document.h"
+#include "workers/content/content.h"
+
+/* Finds what a person means by ref: a full or short name; name@digest; or a target's digest, with or
+ * without "sha256:", cut to no less than 4 digits. Several names of one digest: the first, and their
+ * number in *ret_names (may be NULL). not_found; invalid_argument when it is neither, or a cut digest
+ * means several images. */
+int image_find(struct txn *t, const char *ns, const char *ref, struct arena *a, struct image *ret,
+    unsigned *ret_names, struct err *e);
+
+/* Adds or replaces the record, keeps created_at of an older one, writes the event, makes the
+ * namespace. Fills in created_at and updated_at of im. */
+int image_put(struct txn *t, const char *ns, struct image *im, struct err *e);
+
+/* The record's target, checked. */
+int image_target(const struct image *im, struct oci_desc *ret, struct err *e);
+
+/* Makes ns exist; success when it does. */
+int namespace_ensure(struct txn *t, const char *ns, struct err *e);
+
+/* store_commit, and the outbox is looked at. */
+int content_commit(struct content *c, struct txn **t, struct err *e);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pull - an image_pull call: from a reference to an image record, its blobs here and its layers unpacked.
+ *
+ *	RESOLVE    manifest or index by tag or digest, stored
+ *	  index -> choose the platform's manifest -> RESOLVE it (at most TREE_DEPTH_MAX times)
+ *	DOWNLOAD   config and layers, some at once; those here already are taken as they are
+ *	  config -> diff ids and chain ids known
+ *	  layer here and ids known -> layer_unpack at the snapshot worker, as many at once as there are
+ *	FINISH     all done: image record, rows and event in one transaction with the reply
+ *
+ * A failure or cancel at any point leaves no record; what was downloaded is kept for another try when the
+ * network was to blame or the caller gave up (rows and files of it go after a day), else removed.
+ * The request is sent again after the worker's death and starts over: what is on disk is not fetched again.
+ */
+#ifndef CF_CONTENT_PULL_H
+#define CF_CONTENT_PULL_H
+
+#include "workers/content/content.h"
+
+/* Does a running pull of ns (NULL: any) need this blob? */
+bool pull_holds_blob(const struct content *c, const char *ns, const char *digest);
+bool pull_holds_chain(const struct content *c, const char *ns, const char *chain_id);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree - see tree.h */
+#include "workers/content/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/auto.h"
+#include "lib/oci/json.h"
+
+void
+set_add(struct set *s, const char *text)
+{
+	if (s->n == s->room) {
+		s->room = s->room == 0 ? 64 : 2 * s->room;
+		s->v = xrealloc(s->v, s->room * sizeof(*s->v));
+	}
+	s->v[s->n++] = xstrdup(text);
+	s->sorted = false;
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool
+set_has(struct set *s, const char *text)
+{
+	if (s->n == 0)
+		return false;
+	if (!s->sorted)
+		qsort(s->v, s->n, sizeof(*s->v), by_text);
+	s->sorted = true;
+	return bsearch(&text, s->v, s->n, sizeof(*s->v), by_text) != NULL;
+}
+
+void
+set_free(struct set *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i]);
+	free_ptr(&s->v);
+	s->n = s->room = 0;
+}
+
+int
+tree_doc(struct content *c, const struct digest *d, const char *media_type, struct oci_doc *ret,
+    struct err *e)
+{
+	AUTO(buf_free) struct buf text = BUF_ZERO;
+	int r = blobs_read(&c->blobs, d, OCI_JSON_MAX, &text, e);
+
+	if (r < 0)
+		return r;
+	if (oci_doc_parse(buf_str(&text), text.len, media_type, ret, e) < 0)
+		return err_wrap(e, "document %s", d->text);
+	return 0;
+}
+
+void
+tree_free(struct tree *t)
+{
+	oci_doc_free(&t->doc);
+	oci_config_free(&t->config);
+	buf_free(&t->config_text);
+}
+
+int
+tree_config_check(
+    const char *name, const struct oci_config *config, const struct platform *p, struct err *e)
+{
+	char want[PLATFORM_TEXT_MAX], have[PLATFORM_TEXT_MAX];
+
+	if (!config->has_platform || (strcmp(config->platform.os, p->os) == 0 &&
+					 strcmp(config->platform.arch, p->arch) == 0))
+		return 0;
+	return err_set(e, ERR_NOT_FOUND, "image %s has no manifest for %s: it is for %s", name,
+	    platform_text(p, want), platform_text(&config->platform, have));
+}
+
+static int
+choose_down(struct content *c, const char *name, const struct oci_desc *at,
+    const struct platform *p, unsigned depth, struct tree *t, struct err *e)
+{
+	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
+	char want[PLATFORM_TEXT_MAX], have[300];
+	const struct oci_desc *next;
+	int r = tree_doc(c, &at->digest, at->media_type, &doc, e);
+
+	if (r == -ERR_NOT_FOUND)
+		return err_set(e, ERR_NOT_FOUND, "image %s is not here for %s: pull it first", name,
+		    platform_text(p, want));
+	if (r < 0)
+		return r;
+	if (doc.kind == OCI_KIND_MANIFEST) {
+		t->manifest = *at;
+		t->doc = doc;
+		doc.descs = NULL;
+		return 0;
+	}
+	next = oci_doc_choose(&doc, p);
+	if (next == NULL)
+		return err_set(e, ERR_NOT_FOUND, "image %s has no manifest for %s: it has %s", name,
+		    platform_text(p, want), oci_doc_platforms(&doc, have, sizeof(have)));
+	if (depth == 0)
+		return err_set(e, ERR_INVALID_ARGUMENT,
+		    "image %s: indexes in indexes, deeper than %d", name, TREE_DEPTH_MAX);
+	return choose_down(c, name, next, p, depth - 1, t, e);
+}
+
+int
+tree_choose(struct content *c, const char *name, const struct oci_desc *target,
+    const struct platform *p, struct tree *ret, struct err *e)
+{
+	AUTO(tree_free) struct tree t = { .platform = *p };
+	int r = choose_down(c, name, target, p, TREE_DEPTH_MAX, &t, e);
+
+	if (r < 0)
+		return r;
+	r = blobs_read(&c->blobs, &t.doc.config.digest, OCI_JSON_MAX, &t.config_text, e);
+	if (r < 0)
+		return err_wrap(e, "image %s", name);
+	r = oci_config_parse(
+	    buf_str(&t.config_text), t.config_text.len, t.doc.ndescs, &t.config, e);
+	if (r < 0)
+		return err_wrap(e, "config of image %s", name);
+	r = tree_config_check(name, &t.config, p, e);
+	if (r < 0)
+		return r;
+	*ret = t;
+	t = (struct tree){ .doc = { .ndescs = 0 } };
+	return 0;
+}
+
+static void
+reach_config(struct content *c, const struct oci_doc *doc, struct set *chains)
+{
+	AUTO(buf_free) struct buf text = BUF_ZERO;
+	AUTO(oci_config_free) struct oci_config config = { .nlayers = 0 };
+	struct err ignored = ERR_ZERO; /* no config here: no layer of it was unpacked */
+
+	if (blobs_read(&c->blobs, &doc->config.digest, OCI_JSON_MAX, &text, &ignored) < 0 ||
+	    oci_config_parse(buf_str(&text), text.len, doc->ndescs, &config, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < config.nlayers; i++)
+		set_add(chains, config.chain_ids[i].text);
+}
+
+static void
+reach_down(struct content *c, const struct digest *d, const char *media_type, unsigned depth,
+    struct set *blobs, struct set *chains)
+{
+	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
+	struct err ignored = ERR_ZERO; /* not here: see tree_reach */
+
+	if (tree_doc(c, d, media_type, &doc, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < doc.ndescs; i++) {
+		if (!blobs_has(&c->blobs, &doc.descs[i].digest, 0, NULL))
+			continue;
+		set_add(blobs, doc.descs[i].digest.text);
+		if (doc.kind == OCI_KIND_INDEX && depth > 0)
+			reach_down(c, &doc.descs[i].digest, doc.descs[i].media_type, depth - 1,
+			    blobs, chains);
+	}
+	if (doc.kind != OCI_KIND_MANIFEST)
+		return;
+	set_add(blobs, doc.config.digest.text);
+	if (chains != NULL)
+		reach_config(c, &doc, chains);
+}
+
+void
+tree_reach(struct content *c, const struct digest *target, const char *media_type,
+    struct set *blobs, struct set *chains)
+{
+	set_add(blobs, target->text);
+	reach_down(c, target, media_type, TREE_DEPTH_MAX, blobs, chains);
+}
