@@ -535,13 +535,13 @@ mutate(struct buf *b, uint64_t *seed)
 	case 3:
 		pack_byte(b, (uint8_t)records_random(seed));
 		break;
-	default: /* a piece moved */
+	default: /* a piece copied over another */
 		if (b->len > 4) {
 			size_t n = 1 + records_random(seed) % (b->len / 2);
 			size_t from = records_random(seed) % (b->len - n);
+			size_t to = records_random(seed) % (b->len - n);
 
-			memmove(b->data + at - (at + n > b->len ? n : 0) * (at >= n),
-			    b->data + from, at + n > b->len && at < n ? 0 : n);
+			memmove(b->data + to, b->data + from, n);
 		}
 	}
 }
