@@ -1,5 +1,6 @@
 MODULE := workers/task/shim
 NEEDS  := lib/ttrpc lib/base
+LIBS   := -l:libmd.a
 $(eval $(module))
 
 PROGRAM := containerd-shim-coffer-v1

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * container - what is done to the container as a whole and takes the OCI runtime: made, started,
+ * signalled, deleted; and the same for execs. Every function answers rq, now or later.
+ */
+#ifndef CF_SHIM_CONTAINER_H
+#define CF_SHIM_CONTAINER_H
+
+#include "lib/ttrpc/proto/task.pb-c.h"
+#include "workers/task/shim/task.h"
+
+void container_create(
+    struct task *t, struct ttrpc_request *rq, const Containerd__Task__V2__CreateTaskRequest *req);
+void container_exec(
+    struct task *t, struct ttrpc_request *rq, const Containerd__Task__V2__ExecProcessRequest *req);
+void container_start(struct proc *p, struct ttrpc_request *rq);
+void container_delete(struct proc *p, struct ttrpc_request *rq);
+void container_kill(struct proc *p, struct ttrpc_request *rq, unsigned signo, bool all);
+/* verb pause or resume */
+void container_pause(struct task *t, struct ttrpc_request *rq, bool pause);
+/* resources: OCI LinuxResources as JSON */
+void container_update(struct task *t, struct ttrpc_request *rq, const void *resources, size_t n);
+
+#endif
