@@ -63,19 +63,15 @@ teardown_file() { harness_down; }
 	assert_status 0
 }
 
-@test "installed for a prefix of its own, the daemon finds its workers there" {
-	make --no-print-directory -C "$harness_top" install DESTDIR="$T/moved" PREFIX=/opt/coffer >/dev/null 2>&1
-	# Workers are looked for beside cofferd in libexec/, else where they were configured to be.
-	mkdir "$T/beside"
-	cp "$T/moved/opt/coffer/bin/"* "$T/beside/"
-	mkdir "$T/beside/libexec"
-	cp "$T/moved/opt/coffer/libexec/coffer/"* "$T/beside/libexec/"
-	setsid "$T/beside/cofferd" --root "$T/root" --state "$T/state" </dev/null >"$T/log" 2>&1 3>&- &
-	local pid=$!
-	run wait_until 10 timeout 5 "$T/beside/ctr" images list
+@test "what is installed finds its workers, wherever the prefix is" {
+	setsid "$T/dest/usr/bin/cofferd" --root "$T/root" --state "$T/state" </dev/null >"$T/log" 2>&1 3>&- &
+	local pid=$! exe
+	run wait_until 10 timeout 5 "$T/dest/usr/bin/ctr" images list
+	exe=$(readlink "/proc/$(pgrep -x coffer-task)/exe")
 	kill "$pid"
 	wait "$pid" || true
 	assert_status 0
+	[[ $exe == "$T/dest/usr/libexec/coffer/coffer-task" ]] || fail "$exe"
 }
 
 @test "uninstall leaves nothing" {
