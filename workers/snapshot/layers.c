@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * layers - layers being unpacked, and the calls that wait for them.
+ *
+ * One job per chain id, whoever asks and however often (a second request joins). A job ends when nobody
+ * waits for it any more: all were answered, or went away.
+ *
+ *	QUEUED --a place is free--> UNPACKING --digest right--> UNPACKED
+ *	UNPACKED --parent committed, no implied folders----------> (place)
+ *	UNPACKED --parent committed, implied folders--> SETTLING -> (place)
+ *	(place): new/<x> becomes overlay/<n>, then one transaction: layer row, the waiter's snapshot row,
+ *		event, stored reply -> PLACED
+ *	PLACED: each further waiter gets its snapshot row when the parent's is in its namespace
+ *	any -> FAILED: all waiters are told, and those that wait for layers above, too
+ *
+ * A layer that is on disk already (another namespace has it) starts as PLACED.
+ *
+ * Crash story: nothing of a job but the blob outlives the worker. new/ is dropped at the start, the
+ * callers ask again, and the job starts over. Between the rename and the transaction a folder without
+ * a row is left: dropped at the start as well.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/clock.h"
+#include "lib/base/fault.h"
+#include "lib/base/ident.h"
+#include "lib/base/log.h"
+#include "lib/oci/digest.h"
+#include "workers/snapshot/snapshot.h"
+
+enum layer_state { LAYER_QUEUED, LAYER_UNPACKING, LAYER_UNPACKED, LAYER_SETTLING, LAYER_PLACED };
+
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	struct call *call;
+	bool existed; /* the layer was there when it asked */
+};
+
+struct layer_job {
+	TAILQ_ENTRY(layer_job) link;
+	struct snapshot_state *state;
+	enum layer_state at;
+	TAILQ_HEAD(, waiter) waiters;
+	struct digest chain, parent, diff, blob;
+	bool has_parent;
+	uint64_t blob_size, started_ms;
+	char name[OVERLAY_NAME_MAX]; /* in new/, "" = none */
+	int folder, list;	     /* its fs/; its implied folders */
+	struct nursery_job *child;
+	struct nursery_report result;
+	bool settled, awake;
+};
+
+static void job_wake(struct layer_job *j);
+static void start_queued(struct snapshot_state *s);
+
+static struct layer_job *
+job_find(struct snapshot_state *s, const char *chain)
+{
+	struct layer_job *j;
+
+	TAILQ_FOREACH (j, &s->layers, link)
+		if (strcmp(j->chain.text, chain) == 0)
+			break;
+	return j;
+}
+
+/* --- the end of a job ---------------------------------------------------------------------------- */
+
+/* Gives up what the job has on disk and in the nursery. */
+static void
+job_drop(struct layer_job *j)
+{
+	struct err e = ERR_ZERO;
+
+	if (j->at == LAYER_UNPACKING)
+		j->state->unpacking--;
+	nursery_cancel(&j->child);
+	fd_close(&j->folder);
+	fd_close(&j->list);
+	if (j->name[0] != '\0') {
+		if (overlay_drop_new(j->state->overlay, j->name, &e) < 0)
+			log_warn("%s", e.msg);
+		j->name[0] = '\0';
+		trash_kick(j->state);
+	}
+}
+
+static void
+job_free(struct layer_job *j)
+{
+	struct snapshot_state *s = j->state;
+
+	job_drop(j);
+	TAILQ_REMOVE(&s->layers, j, link);
+	free(j);
+	start_queued(s);
+}
+
+static void
+waiter_end(struct layer_job *j, struct waiter *w)
+{
+	TAILQ_REMOVE(&j->waiters, w, link);
+	free(w);
+}
+
+static struct layer_job *
+job_above(struct snapshot_state *s, const struct digest *chain)
+{
+	struct layer_job *j;
+
+	TAILQ_FOREACH (j, &s->layers, link)
+		if (j->has_parent && digest_equal(&j->parent, chain))
+			break;
+	return j;
+}
+
+/* Tells all that wait for j, and for layers above it, and frees those jobs. */
+static void
+job_fail(struct layer_job *j, const struct err *why)
+{
+	struct snapshot_state *s = j->state;
+	struct digest chain = j->chain;
+	struct layer_job *above;
+	struct waiter *w;
+	struct err e = *why;
+
+	while ((w = TAILQ_FIRST(&j->waiters)) != NULL) {
+		struct call *c = w->call;
+
+		waiter_end(j, w);
+		call_fail(c, why);
+	}
+	job_free(j);
+	if (strncmp(e.msg, "layer below: ", 13) != 0)
+		(void)err_wrap(&e, "layer below");
+	while ((above = job_above(s, &chain)) != NULL)
+		job_fail(above, &e);
+}
+
+static void
+job_fail_as(struct layer_job *j, struct err *e)
+{
+	(void)err_wrap(e, "layer %s", j->blob.text);
+	job_fail(j, e);
+}
+
+/* --- commit -------------------------------------------------------------------------------------- */
+
+static bool
+waiter_ready(struct layer_job *j, const struct waiter *w, struct txn *t)
+{
+	return !j->has_parent || snapshots_has(t, call_ns(w->call), j->parent.text);
+}
+
+/* A waiter whose parent is committed in its namespace, NULL when there is none yet. */
+static struct waiter *
+ready_waiter(struct layer_job *j, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct waiter *w;
+
+	if (store_read(j->state->store, &t, e) < 0)
+		return NULL;
+	TAILQ_FOREACH (w, &j->waiters, link)
+		if (waiter_ready(j, w, t))
+			return w;
+	return NULL;
+}
+
+static struct snapshot *
+committed(struct layer_job *j, const struct layer_row *l, struct arena *a)
+{
+	struct snapshot *s = arena_calloc(a, 1, sizeof(*s));
+	int64_t now = clock_real_ns();
+
+	*s = (struct snapshot){ .key = j->chain.text,
+		.parent = j->has_parent ? j->parent.text : NULL,
+		.kind = "committed",
+		.snapshotter = SNAPSHOTTER,
+		.created_at = now,
+		.updated_at = now,
+		.size = l->size,
+		.inodes = l->inodes };
+	return s;
+}
+
+/* The row of the layer itself, made of what the child found. */
+static int
+put_layer(struct layer_job *j, struct txn *t, uint64_t number, struct layer_row *l, struct err *e)
+{
+	*l = (struct layer_row){ .chain_id = j->chain.text,
+		.parent = j->has_parent ? j->parent.text : NULL,
+		.diff_id = j->diff.text,
+		.number = number,
+		.opaque_root = j->result.opaque_root != 0,
+		.size = j->result.bytes,
+		.inodes = j->result.inodes };
+	return layers_put(t, l, e);
+}
+
+/* One transaction: the layer (number != 0: it is new), the waiter's snapshot, the event, the reply. */
+static int
+commit_for(struct layer_job *j, struct waiter *w, uint64_t number, struct layer_unpack_rep *rep,
+    struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct arena *a = call_arena(w->call);
+	const char *ns = call_ns(w->call);
+	struct ev_snapshot ev = { .key = j->chain.text, .snapshotter = SNAPSHOTTER };
+	struct snapshot_row row;
+	struct layer_row l;
+	int r = store_write(j->state->store, &t, e);
+
+	if (r == 0)
+		r = number != 0 ? put_layer(j, t, number, &l, e)
+				: layers_get(t, j->chain.text, a, &l, e);
+	if (r == 0 && snapshots_has(t, ns, j->chain.text)) {
+		r = snapshots_get(t, ns, j->chain.text, a, &row, e);
+		rep->existed = true;
+	} else if (r == 0) {
+		row = (struct snapshot_row){ .snapshot = committed(j, &l, a), .number = l.number };
+		rep->existed = w->existed;
+		ev.parent = row.snapshot->parent;
+		r = snapshots_add(t, ns, &row, a, e);
+		if (r == 0)
+			r = store_event(t, ns, "/snapshot/commit", &ev, e);
+	}
+	if (r < 0)
+		return r;
+	rep->snapshot = row.snapshot;
+	return call_commit(w->call, &t, rep, e);
+}
+
+/* Answers w. */
+static int
+answer(struct layer_job *j, struct waiter *w, uint64_t number, struct err *e)
+{
+	struct layer_unpack_rep *rep = arena_calloc(call_arena(w->call), 1, sizeof(*rep));
+	struct call *c = w->call;
+	int r;
+
+	call_enter(c);
+	r = commit_for(j, w, number, rep, e);
+	call_leave(c);
+	if (r < 0)
+		return r;
+	waiter_end(j, w);
+	call_reply(c, rep);
+	return 0;
+}
+
+/* The folder gets its number, then its row. */
+static int
+place(struct layer_job *j, struct waiter *w, struct err *e)
+{
+	struct err drop = ERR_ZERO;
+	uint64_t number;
+	int r;
+
+	FAULT_POINT("snapshot.layer.place");
+	r = overlay_place(j->state->overlay, j->name, &number, e);
+	if (r < 0)
+		return r;
+	FAULT_POINT("snapshot.layer.placed");
+	j->name[0] = '\0';
+	fd_close(&j->folder);
+	r = answer(j, w, number, e);
+	if (r < 0) {
+		if (overlay_drop(j->state->overlay, number, &drop) < 0)
+			log_warn("%s", drop.msg);
+		trash_kick(j->state);
+		return r;
+	}
+	j->at = LAYER_PLACED;
+	log_info("unpacked %s: %llu bytes, %llu inodes in %llu ms%s", j->chain.text,
+	    (unsigned long long)j->result.bytes, (unsigned long long)j->result.inodes,
+	    (unsigned long long)(clock_mono_ms() - j->started_ms),
+	    j->result.xattrs_skipped > 0 ? "; some user attributes could not be kept" : "");
+	return 0;
+}
+
+/* --- children ------------------------------------------------------------------------------------ */
+
+static void
+on_settled(void *arg, const struct nursery_report *r)
+{
+	struct layer_job *j = arg;
+	struct err e = ERR_ZERO;
+
+	if (r->kind == NURSERY_PROGRESS)
+		return;
+	j->child = NULL;
+	j->at = LAYER_UNPACKED;
+	if (r->kind == NURSERY_DONE) {
+		j->settled = true;
+		job_wake(j);
+		return;
+	}
+	(void)err_set(&e, (enum err_code)r->code, "%s", r->message);
+	job_fail_as(j, &e);
+}
+
+static int
+settle(struct layer_job *j, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
+	struct nursery_fds fds = {
+		.folder = j->folder, .file = overlay_layers_fd(j->state->overlay), .list = j->list
+	};
+	int n = store_read(j->state->store, &t, e);
+
+	if (n == 0)
+		n = layers_chain(t, j->parent.text, &a, o->lowers, NURSERY_LOWERS_MAX, e);
+	if (n < 0)
+		return n;
+	o->op = NURSERY_SETTLE;
+	o->nlowers = (uint32_t)n;
+	j->at = LAYER_SETTLING;
+	return nursery_run(j->state->nursery, o, &fds, on_settled, j, &j->child, e);
+}
+
+static void
+tell_progress(struct layer_job *j, uint64_t offset)
+{
+	struct layer_unpack_progress p = { .offset = offset };
+	struct waiter *w;
+
+	TAILQ_FOREACH (w, &j->waiters, link)
+		call_progress(w->call, &p);
+}
+
+static void
+on_unpacked(void *arg, const struct nursery_report *r)
+{
+	struct layer_job *j = arg;
+	struct err e = ERR_ZERO;
+	struct digest got;
+
+	if (r->kind == NURSERY_PROGRESS) {
+		tell_progress(j, r->offset <= j->blob_size ? r->offset : j->blob_size);
+		return;
+	}
+	j->child = NULL;
+	j->state->unpacking--;
+	j->at = LAYER_UNPACKED;
+	j->result = *r;
+	if (r->kind == NURSERY_FAILED)
+		(void)err_set(&e, (enum err_code)r->code, "%s", r->message);
+	else if (digest_parse(r->diff_id, &got, &e) == 0 && !digest_equal(&got, &j->diff))
+		(void)err_set(&e, ERR_DATA_LOSS, "what is in it has digest %s, the image says %s",
+		    got.text, j->diff.text);
+	if (e.code != ERR_NONE) {
+		job_fail_as(j, &e);
+		return;
+	}
+	job_wake(j); /* and the queue */
+}
+
+static int
+open_blob(struct layer_job *j, int *ret_fd, struct err *e)
+{
+	AUTO(free_ptr)
+	char *path = xasprintf("%s/content/blobs/%s/%s", worker_root(j->state->worker),
+	    digest_alg_name(&j->blob), digest_hex(&j->blob));
+	AUTO(fd_close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(e, ERR_NOT_FOUND, "its blob is not in the content store");
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "open its blob");
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != j->blob_size)
+		return err_set(e, ERR_DATA_LOSS, "its blob has %llu bytes, the image says %llu",
+		    (unsigned long long)st.st_size, (unsigned long long)j->blob_size);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int
+start_unpack(struct layer_job *j, struct err *e)
+{
+	struct snapshot_state *s = j->state;
+	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
+	AUTO(fd_close) int blob = -1;
+	struct nursery_fds fds;
+	int r = open_blob(j, &blob, e);
+
+	if (r == 0)
+		r = overlay_make(s->overlay, j->name, &j->folder, e);
+	if (r < 0)
+		return r;
+	j->list = memfd_create("implied", MFD_CLOEXEC);
+	if (j->list < 0)
+		return err_sys(e, errno, "make a memory file");
+	o->op = NURSERY_UNPACK;
+	o->limits = s->limits;
+	fds = (struct nursery_fds){ .folder = j->folder, .file = blob, .list = j->list };
+	r = nursery_run(s->nursery, o, &fds, on_unpacked, j, &j->child, e);
+	if (r < 0)
+		return r;
+	j->at = LAYER_UNPACKING;
+	j->started_ms = clock_mono_ms();
+	s->unpacking++;
+	return 0;
+}
+
+static void
+start_queued(struct snapshot_state *s)
+{
+	struct layer_job *j, *next;
+
+	for (j = TAILQ_FIRST(&s->layers); j != NULL && s->unpacking < s->max_unpacks; j = next) {
+		struct err e = ERR_ZERO;
+
+		next = TAILQ_NEXT(j, link);
+		if (j->at != LAYER_QUEUED || start_unpack(j, &e) == 0)
+			continue;
+		job_fail_as(j, &e); /* which looks at the queue again */
+		return;
+	}
+}
+
+/* --- the machine --------------------------------------------------------------------------------- */
+
+/* One step with a waiter that is ready. Returns 1 when there is nothing to do now. */
+static int
+step_once(struct layer_job *j, struct err *e)
+{
+	struct waiter *w = ready_waiter(j, e);
+
+	if (w == NULL)
+		return e->code == ERR_NONE ? 1 : -(int)e->code;
+	if (j->at == LAYER_PLACED)
+		return answer(j, w, 0, e);
+	if (j->has_parent && j->result.implied != 0 && !j->settled) {
+		int r = settle(j, e);
+
+		return r < 0 ? r : 1;
+	}
+	return place(j, w, e);
+}
+
+/* Takes the job as far as it can go now; frees it when nobody waits for it any more. */
+static void
+job_step(struct layer_job *j)
+{
+	struct snapshot_state *s = j->state;
+	struct layer_job *above;
+	struct err e = ERR_ZERO;
+	bool moved = false;
+	int r = 1;
+
+	if (j->at == LAYER_UNPACKED || j->at == LAYER_PLACED)
+		while ((r = step_once(j, &e)) == 0)
+			moved = true;
+	TAILQ_FOREACH (above, &s->layers, link)
+		if (moved && above->has_parent && digest_equal(&above->parent, &j->chain))
+			job_wake(above);
+	if (r < 0)
+		job_fail_as(j, &e);
+	else if (TAILQ_EMPTY(&j->waiters))
+		job_free(j);
+}
+
+static void
+step_awake(void *arg)
+{
+	struct snapshot_state *s = arg;
+	struct layer_job *j;
+
+	s->layers_awake = false;
+	start_queued(s);
+	do { /* the list changes with every step */
+		TAILQ_FOREACH (j, &s->layers, link)
+			if (j->awake)
+				break;
+		if (j != NULL) {
+			j->awake = false;
+			job_step(j);
+		}
+	} while (j != NULL);
+}
+
+/* The job is looked at in the next turn of the loop: never from within a handler, whose call must not
+ * be answered before it has returned. */
+static void
+job_wake(struct layer_job *j)
+{
+	j->awake = true;
+	if (j->state->layers_awake)
+		return;
+	j->state->layers_awake = true;
+	(void)loop_once(worker_loop(j->state->worker), 0, step_awake, j->state);
+}
+
+/* --- requests ------------------------------------------------------------------------------------ */
+
+static int
+media_type_check(const char *type, struct err *e)
+{
+	static const char *const known[] = { "application/vnd.oci.image.layer.v1.tar",
+		"application/vnd.oci.image.layer.nondistributable.v1.tar",
+		"application/vnd.docker.image.rootfs.diff.tar",
+		"application/vnd.docker.image.rootfs.foreign.diff.tar" };
+	static const char *const forms[] = { "", "+gzip", "+zstd", ".gzip", ".zstd" };
+	char shown[128];
+
+	for (unsigned i = 0; i < COUNT(known); i++) {
+		size_t n = strlen(known[i]);
+
+		for (unsigned f = 0; f < COUNT(forms); f++)
+			if (strncmp(type, known[i], n) == 0 && strcmp(type + n, forms[f]) == 0)
+				return 0;
+	}
+	return err_set(e, ERR_UNIMPLEMENTED, "layers of type %s can't be unpacked",
+	    ident_show(type, shown, sizeof(shown)));
+}
+
+/* chain id = diff id of the lowest layer; above, the digest of "parent's chain id, space, diff id". */
+static int
+chain_check(const struct layer_job *j, struct err *e)
+{
+	AUTO(free_ptr) char *text = xasprintf("%s %s", j->parent.text, j->diff.text);
+	struct digest want = j->diff;
+
+	if (j->has_parent)
+		digest_of(DIGEST_SHA256, text, strlen(text), &want);
+	if (!digest_equal(&want, &j->chain))
+		return err_set(e, ERR_INVALID_ARGUMENT, "chain_id %s: these layers have %s",
+		    j->chain.text, want.text);
+	return 0;
+}
+
+/* Fills the job's names from the request; nothing else. */
+static int
+job_name(struct layer_job *j, const struct layer_unpack_req *req, struct err *e)
+{
+	const struct layer *l = req->layer;
+	int r = digest_parse(l->digest, &j->blob, e);
+
+	if (r < 0)
+		return err_wrap(e, "layer.digest");
+	r = digest_parse(l->diff_id, &j->diff, e);
+	if (r == 0 && j->diff.alg != DIGEST_SHA256)
+		r = err_set(e, ERR_UNIMPLEMENTED, "%s: only sha256", j->diff.text);
+	if (r < 0)
+		return err_wrap(e, "layer.diff_id");
+	r = digest_parse(l->chain_id, &j->chain, e);
+	if (r < 0)
+		return err_wrap(e, "layer.chain_id");
+	j->has_parent = req->parent != NULL;
+	if (j->has_parent && digest_parse(req->parent, &j->parent, e) < 0)
+		return err_wrap(e, "parent");
+	r = media_type_check(l->media_type, e);
+	if (r == 0)
+		r = chain_check(j, e);
+	return r < 0 ? err_wrap(e, "layer %s", j->blob.text) : 0;
+}
+
+/* Is it there already, in the caller's namespace (1, the reply filled), in another (2), or not (0)? */
+static int
+find_done(struct snapshot_state *s, struct call *c, const char *chain, struct layer_unpack_rep *rep,
+    struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct snapshot_row row;
+	struct layer_row l;
+	int r = store_read(s->store, &t, e);
+
+	if (r < 0)
+		return r;
+	if (snapshots_has(t, call_ns(c), chain)) {
+		r = snapshots_get(t, call_ns(c), chain, call_arena(c), &row, e);
+		rep->snapshot = r == 0 ? row.snapshot : NULL;
+		rep->existed = true;
+		return r < 0 ? r : 1;
+	}
+	r = layers_get(t, chain, call_arena(c), &l, e);
+	return r == 0 ? 2 : r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+static struct layer_job *
+job_new(struct snapshot_state *s, const struct layer_job *names, const struct layer *l, bool placed)
+{
+	struct layer_job *j = xcalloc(1, sizeof(*j));
+
+	*j = *names;
+	j->state = s;
+	j->at = placed ? LAYER_PLACED : LAYER_QUEUED;
+	j->blob_size = l->size;
+	j->folder = j->list = -1;
+	TAILQ_INIT(&j->waiters);
+	TAILQ_INSERT_TAIL(&s->layers, j, link);
+	return j;
+}
+
+int
+layers_unpack(struct snapshot_state *s, struct call *c, const struct layer_unpack_req *req,
+    struct layer_unpack_rep *rep, struct err *e)
+{
+	struct layer_job names = { .at = LAYER_QUEUED }, *j;
+	struct waiter *w;
+	int there, r = job_name(&names, req, e);
+
+	if (r < 0)
+		return r;
+	there = find_done(s, c, names.chain.text, rep, e);
+	if (there < 0 || there == 1)
+		return there < 0 ? there : 0;
+	j = job_find(s, names.chain.text);
+	if (j == NULL)
+		j = job_new(s, &names, req->layer, there == 2);
+	w = xcalloc(1, sizeof(*w));
+	*w = (struct waiter){ .call = c, .existed = there == 2 };
+	TAILQ_INSERT_TAIL(&j->waiters, w, link);
+	job_wake(j);
+	return CALL_LATER;
+}
+
+bool
+layers_cancelled(struct snapshot_state *s, struct call *c)
+{
+	struct layer_job *j;
+	struct waiter *w;
+
+	TAILQ_FOREACH (j, &s->layers, link)
+		TAILQ_FOREACH (w, &j->waiters, link)
+			if (w->call == c) {
+				waiter_end(j, w);
+				if (TAILQ_EMPTY(&j->waiters))
+					job_free(j);
+				return true;
+			}
+	return false;
+}
+
+void
+layers_free(struct snapshot_state *s)
+{
+	struct layer_job *j;
+
+	while ((j = TAILQ_FIRST(&s->layers)) != NULL) {
+		struct waiter *w;
+
+		while ((w = TAILQ_FIRST(&j->waiters)) != NULL)
+			waiter_end(j, w);
+		fd_close(&j->folder);
+		fd_close(&j->list);
+		TAILQ_REMOVE(&s->layers, j, link);
+		free(j);
+	}
+}

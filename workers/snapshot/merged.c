@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* merged - see merged.h */
+#include "workers/snapshot/merged.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+
+#define LINKS_MAX 40
+
+bool
+merged_opaque(int fd)
+{
+	char value = 0;
+
+	return fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+}
+
+int
+merged_layer(int layers, uint64_t number)
+{
+	char name[40];
+
+	(void)snprintf(name, sizeof(name), "%llu/fs", (unsigned long long)number);
+	return openat(layers, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+enum merged_look
+merged_look(int top, const char *path, int *ret_fd)
+{
+	AUTO(fd_close) int fd = fcntl(top, F_DUPFD_CLOEXEC, 0);
+	bool opaque = false;
+
+	while (fd >= 0) {
+		size_t len = strcspn(path, "/");
+		char part[NAME_MAX + 1];
+		int sub;
+
+		if (len == 0) {
+			*ret_fd = fd_take(&fd);
+			return opaque ? MERGED_HIDDEN : MERGED_HERE;
+		}
+		if (len > NAME_MAX)
+			break;
+		memcpy(part, path, len);
+		part[len] = '\0';
+		path += len + (path[len] == '/');
+		sub = openat(fd, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0) /* not a folder: a file, a link or a whiteout hides what is below */
+			return errno == ENOENT && !opaque ? MERGED_DEEPER : MERGED_HIDDEN;
+		fd_close(&fd);
+		fd = sub;
+		opaque |= merged_opaque(fd);
+	}
+	return MERGED_HIDDEN;
+}
+
+struct stack {
+	int layers;
+	const uint64_t *numbers;
+	unsigned n;
+};
+
+/* The topmost entry name in the folder dir. Returns its folder's descriptor and its stat; -1 when there
+ * is none. */
+static int
+find(const struct stack *s, const char *dir, const char *name, struct stat *st)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		AUTO(fd_close) int top = merged_layer(s->layers, s->numbers[i]);
+		AUTO(fd_close) int at = -1;
+		enum merged_look look = MERGED_HIDDEN;
+
+		if (top >= 0)
+			look = merged_look(top, dir, &at);
+		if (at >= 0 && fstatat(at, name, st, AT_SYMLINK_NOFOLLOW) == 0)
+			return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0) ? -1
+										    : fd_take(&at);
+		if (look == MERGED_HIDDEN)
+			break;
+	}
+	return -1;
+}
+
+/* A walk through the stack: real is the folder reached, free of links; rest is still to be walked. */
+struct route {
+	char real[PATH_MAX], rest[2 * PATH_MAX];
+	unsigned links;
+};
+
+static int
+follow(struct route *w, int at, const char *name, struct err *e)
+{
+	char target[PATH_MAX], rest[sizeof(w->rest)];
+	ssize_t n = readlinkat(at, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return err_sys(e, errno, "read link");
+	target[n] = '\0';
+	if (++w->links > LINKS_MAX ||
+	    snprintf(rest, sizeof(rest), "%s/%s", target, w->rest) >= (int)sizeof(rest))
+		return err_set(e, ERR_FAILED_PRECONDITION, "too many links");
+	memcpy(w->rest, rest, sizeof(rest));
+	if (target[0] == '/')
+		w->real[0] = '\0';
+	return 0;
+}
+
+/* One component. Returns 1 when the walk is over: *ret_fd is the file, or -1 when there is none. */
+static int
+step(const struct stack *s, struct route *w, const char *name, int *ret_fd, struct err *e)
+{
+	AUTO(fd_close) int at = -1;
+	size_t len = strlen(w->real);
+	struct stat st;
+
+	if (strcmp(name, ".") == 0)
+		return 0;
+	if (strcmp(name, "..") == 0) {
+		char *slash = strrchr(w->real, '/');
+
+		*(slash == NULL ? w->real : slash) = '\0';
+		return 0;
+	}
+	at = find(s, w->real, name, &st);
+	if (at < 0)
+		return 1;
+	if (S_ISLNK(st.st_mode))
+		return follow(w, at, name, e);
+	if (S_ISDIR(st.st_mode)) {
+		if (snprintf(w->real + len, sizeof(w->real) - len, "%s%s", len > 0 ? "/" : "",
+			name) >= (int)(sizeof(w->real) - len))
+			return err_sys(e, ENAMETOOLONG, "find it");
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_FAILED_PRECONDITION, "not a regular file");
+	if (w->rest[strspn(w->rest, "/")] != '\0')
+		return 1; /* a file in place of a folder: nothing there */
+	*ret_fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return *ret_fd < 0 ? err_sys(e, errno, "open") : 1;
+}
+
+int
+merged_open(
+    int layers, const uint64_t *numbers, unsigned n, const char *path, int *ret_fd, struct err *e)
+{
+	struct stack s = { .layers = layers, .numbers = numbers, .n = n };
+	struct route w = { .links = 0 };
+	char name[NAME_MAX + 1];
+	int r = 0;
+
+	*ret_fd = -1;
+	(void)snprintf(w.rest, sizeof(w.rest), "%s", path);
+	while (r == 0) {
+		size_t skip = strspn(w.rest, "/"), len = strcspn(w.rest + skip, "/");
+
+		if (len == 0)
+			r = err_set(e, ERR_FAILED_PRECONDITION, "a folder");
+		else if (len > NAME_MAX)
+			r = 1;
+		else {
+			memcpy(name, w.rest + skip, len);
+			name[len] = '\0';
+			memmove(w.rest, w.rest + skip + len, strlen(w.rest + skip + len) + 1);
+			r = step(&s, &w, name, ret_fd, e);
+		}
+	}
+	return r < 0 ? err_wrap(e, "/%s in the image", path) : 0;
+}

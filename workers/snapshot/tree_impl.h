@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree_impl - what the files tree*.c share. */
+#ifndef CF_SNAPSHOT_TREE_IMPL_H
+#define CF_SNAPSHOT_TREE_IMPL_H
+
+#include "workers/snapshot/tree.h"
+
+struct implied {
+	ino_t ino;
+	char *path;
+};
+
+struct tree {
+	int root;
+	int dir;	/* the folder tree_at gave last, -1 = none */
+	bool dir_stale; /* something that was part of its path may be gone: do not use it again */
+	bool
+	    recount; /* a folder with what it held was removed: the counts are not right any more */
+	char dir_path[PATH_MAX];
+	struct tree_usage usage;
+	struct implied *implied;
+	unsigned nimplied, implied_room;
+	struct buf times; /* struct folder_time and its path, again and again */
+};
+
+/* tree_walk.c */
+/* Opens the folder path ("" is root), links resolved inside of root; -1 with errno. */
+int tree_open(int root, const char *path);
+/* The same, making what is missing. */
+int tree_resolve(struct tree *t, const char *path, int *ret_fd, struct err *e);
+/* Removes what name in dir is, folders with all they hold. Sets *was_whiteout when it was one. */
+int tree_remove(struct tree *t, int dir, const char *name, bool *was_whiteout, struct err *e);
+/* Takes the folder out of the list of implied ones. */
+void tree_named(struct tree *t, ino_t ino);
+
+#endif
