@@ -83,7 +83,7 @@ MODULES += $(MODULE)
 NEEDS_$(MODULE) := $(NEEDS)
 LIBS_$(MODULE)  := $(LIBS)
 SRCS_$(MODULE)  := $(filter-out $(MODULE)/main.c $(addprefix $(MODULE)/,$(SKIP)),$(wildcard $(MODULE)/*.c))
-OBJS_$(MODULE)  := $$(SRCS_$(MODULE):%.c=$(O)/%.o) $(patsubst %.c,$(O)/gen/%.o,$(GEN))
+OBJS_$(MODULE)  := $$(SRCS_$(MODULE):%.c=$(O)/obj/%.o) $(patsubst %.c,$(O)/gen/%.o,$(GEN))
 ARCHIVE_$(MODULE) := $(O)/$(subst /,_,$(MODULE)).a
 GENERATED += $(patsubst %.c,$(O)/gen/%.h,$(GEN))
 NEEDS :=
@@ -106,7 +106,7 @@ GENERATED :=
 include $(sort $(wildcard lib/*/module.mk bus/*/module.mk schemas/module.mk supervisor/module.mk \
 	workers/*/module.mk workers/task/shim/module.mk ctr/module.mk))
 
-$(O)/%.o: %.c | $$(GENERATED)
+$(O)/obj/%.o: %.c | $$(GENERATED)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -129,9 +129,9 @@ endef
 $(foreach m,$(MODULES),$(eval $(call module_rules,$m)))
 
 define program_rules
-$(O)/$1: $(MAIN_$1:%.c=$(O)/%.o) $(call archives,$(PNEEDS_$1))
+$(O)/$1: $(MAIN_$1:%.c=$(O)/obj/%.o) $(call archives,$(PNEEDS_$1))
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(LDEXTRA_$1) -o $$@ $(MAIN_$1:%.c=$(O)/%.o) $(call libs,$(PNEEDS_$1))
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(LDEXTRA_$1) -o $$@ $(MAIN_$1:%.c=$(O)/obj/%.o) $(call libs,$(PNEEDS_$1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$p)))
 
@@ -158,7 +158,7 @@ UNIT_SRCS := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c tests/unit
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(O)/unit/%)
 
 define unit_rules
-$(O)/unit/$1: $(O)/tests/unit/$1.o $(call archives,$(patsubst %/,%,$(dir $1)))
+$(O)/unit/$1: $(O)/obj/tests/unit/$1.o $(call archives,$(patsubst %/,%,$(dir $1)))
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< $(call libs,$(patsubst %/,%,$(dir $1))) -lcmocka
 endef

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* list - see list.h */
+#include "ctr/list.h"
+
+#include <string.h>
+
+#include "ctr/render.h"
+#include "ctr/text.h"
+#include "lib/base/auto.h"
+#include "lib/base/buf.h"
+
+const struct opt list_opts[] = {
+	{ "quiet", 'q', OPT_FLAG, NULL, "Print names only, one a line.", NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json: all fields, as an array.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct field *
+field_named(const struct schema *s, const char *name)
+{
+	for (unsigned i = 0; i < s->nfields; i++)
+		if (strcmp(s->fields[i].name, name) == 0)
+			return &s->fields[i];
+	return NULL;
+}
+
+static const struct field *
+field_records(const struct schema *s)
+{
+	for (unsigned i = 0; i < s->nfields; i++)
+		if (s->fields[i].kind == FIELD_RECS)
+			return &s->fields[i];
+	MUST(!"a list method without a list");
+}
+
+const char *
+list_name(const struct schema *s, const void *rec)
+{
+	const void *at = (const char *)rec + s->fields[0].offset;
+
+	return s->fields[0].kind == FIELD_REC
+		   ? list_name(s->fields[0].sub, *(const void *const *)at)
+		   : *(const char *const *)at;
+}
+
+int
+list_fetch(struct ctr *c, const struct method *m, void *req, struct arena *a, struct list *ret,
+    struct err *e)
+{
+	const struct field *records = field_records(m->rep), *more = field_named(m->rep, "more");
+	const struct field *after = field_named(m->req, "after");
+	void *rep = arena_calloc(a, 1, m->rep->size);
+	struct list all = { .v = NULL };
+	bool again;
+
+	do {
+		const struct list *page = (const struct list *)((char *)rep + records->offset);
+		size_t size = records->sub->size;
+		char *grown;
+		int r = ctr_call(c, m, req, a, rep, e);
+
+		if (r < 0)
+			return r;
+		grown = arena_calloc(a, all.n + page->n + 1, size);
+		if (all.n > 0)
+			memcpy(grown, all.v, all.n * size);
+		if (page->n > 0)
+			memcpy(grown + all.n * size, page->v, page->n * size);
+		all = (struct list){ grown, all.n + page->n };
+		again = more != NULL && after != NULL && page->n > 0 &&
+			*(const bool *)((char *)rep + more->offset);
+		if (again)
+			*(const char **)((char *)req + after->offset) = list_name(
+			    records->sub, grown + (all.n - 1) * size);
+	} while (again);
+	*ret = all;
+	return 0;
+}
+
+int
+list_show(struct ctr *c, const struct opts *o, const struct method *m, void *req,
+    list_table_fn *table, struct err *e)
+{
+	const struct schema *s = field_records(m->rep)->sub;
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct list l = { .v = NULL };
+	bool json;
+	int r = ctr_format(o, &json, e);
+
+	if (r == 0)
+		r = list_fetch(c, m, req, &a, &l, e);
+	if (r < 0)
+		return r;
+	if (opts_flag(o, "quiet"))
+		for (uint32_t i = 0; i < l.n; i++)
+			text_print(stdout, list_name(s, (const char *)l.v + i * s->size));
+	else if (json)
+		render_json_list(s, l.v, l.n);
+	else
+		table(&l);
+	return 0;
+}

@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verbs - the table of commands. --help, ctr.1 and the completion are made from it. */
+#include <string.h>
+
+#include "ctr/create.h"
+#include "ctr/ctr.h"
+#include "ctr/list.h"
+
+#define MANY UINT_MAX
+
+#define EXITS_EACH                                                                          \
+	"0 when all of it was done; 1 when something was not (each failure is one line on " \
+	"stderr), 2 when the command line or a name is wrong."
+#define EXITS_PROCESS                                                                          \
+	"The exit status of the process: 128 + N when signal N ended it. 125 when it did not " \
+	"come to running, 126 when the command cannot be executed, 127 when there is no such " \
+	"command, 130 when interrupted before, 2 when the command line is wrong."
+#define TEXT_FOREGROUND                                                                          \
+	"Signals (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to it; the third INT or TERM " \
+	"kills it. With a terminal the keys are passed on instead, and the size of the window; " \
+	"ctrl-p ctrl-q leaves it running and returns."
+
+/* --- options -------------------------------------------------------------------------------------- */
+
+static const struct opt pull_opts[] = {
+	{ "quiet", 'q', OPT_FLAG, NULL, "Print only the name of the image when it is there.",
+	    NULL },
+	{ "platform", 0, OPT_TEXT, "OS/ARCH",
+	    "Platform to choose from an index: linux/amd64, linux/arm64/v8. Default: the host's.",
+	    NULL },
+	{ "user", 'u', OPT_TEXT, "USER[:PASSWORD]",
+	    "Log in to the registry. Without a password it is asked for on the terminal.", NULL },
+	{ "password-stdin", 0, OPT_FLAG, NULL, "Read the password from stdin.", NULL },
+	{ "plain-http", 0, OPT_FLAG, NULL,
+	    "Speak HTTP instead of HTTPS; implied for registries on loopback addresses.", NULL },
+	{ "skip-verify", 'k', OPT_FLAG, NULL, "Accept any TLS certificate.", NULL },
+	{ "no-unpack", 0, OPT_FLAG, NULL, "Download only; layers are unpacked when first needed.",
+	    NULL },
+	{ "max-downloads", 0, OPT_TEXT, "N", "Most blobs to download at a time.",
+	    "max-concurrent-downloads" },
+	{ "label", 0, OPT_LIST, "KEY=VALUE", "Put a label on the image.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt platform_opts[] = {
+	{ "platform", 0, OPT_TEXT, "OS/ARCH", "Platform to show. Default: the host's.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt remove_opts[] = {
+	{ "force", 'f', OPT_FLAG, NULL, "Also when a container was made from it.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt tag_opts[] = {
+	{ "force", 'f', OPT_FLAG, NULL, "Take the name from the image that has it.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt start_opts[] = {
+	{ "attach", 0, OPT_FLAG, NULL, "Stay in the foreground, as ctr run does.", NULL },
+	{ "detach", 'd', OPT_FLAG, NULL, "Return when it runs: what is done anyway.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt container_list_opts[] = {
+	{ "image", 0, OPT_TEXT, "IMAGE", "Only containers made from the image of this full name.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct opt logs_opts[] = {
+	{ "follow", 'f', OPT_FLAG, NULL,
+	    "Go on with what is written, until the container has ended.", NULL },
+	{ "tail", 0, OPT_TEXT, "N", "Start with the last N lines instead of all.", NULL },
+	{ "timestamps", 't', OPT_FLAG, NULL, "Put the time (UTC) before each line.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt stop_opts[] = {
+	{ "timeout", 't', OPT_TEXT, "TIME",
+	    "From the stop signal to KILL: 5, 500ms, 1m. Default: 10.", "time" },
+	{ "signal", 's', OPT_TEXT, "SIGNAL", "Send this instead of the container's stop signal.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct opt kill_opts[] = {
+	{ "signal", 's', OPT_TEXT, "SIGNAL", "Signal to send, by name or number. Default: KILL.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct opt delete_opts[] = {
+	{ "force", 'f', OPT_FLAG, NULL, "End it first when it runs.", NULL },
+	{ "keep-snapshot", 0, OPT_FLAG, NULL, "Leave its snapshot, with what it has written.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct opt run_opts[] = {
+	{ "rm", 0, OPT_FLAG, NULL, "Remove the container when it has ended, however it ends.",
+	    NULL },
+	{ "detach", 'd', OPT_FLAG, NULL, "Return when it runs, and print its name.", NULL },
+	{ "pull", 0, OPT_TEXT, "WHEN",
+	    "Pull the image: missing (when it is not there, the default), always, never.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt exec_opts[] = {
+	{ "exec-id", 0, OPT_TEXT, "ID",
+	    "Name of the exec, unique in the container. Default: made up.", NULL },
+	{ "tty", 't', OPT_FLAG, NULL, "Give it a terminal (and pass our input on).", NULL },
+	{ "interactive", 'i', OPT_FLAG, NULL, "Pass our input on to it.", "stdin" },
+	{ "detach", 'd', OPT_FLAG, NULL, "Return when it runs, and print its id.", NULL },
+	{ "env", 'e', OPT_LIST, "KEY=VALUE",
+	    "Set a variable, added to the container's; KEY alone takes its value from ctr's own "
+	    "environment.",
+	    NULL },
+	{ "env-file", 0, OPT_LIST, "FILE", "Set variables from a file of KEY=VALUE lines.", NULL },
+	{ "cwd", 'w', OPT_TEXT, "DIR", "Start in this folder.", "workdir" },
+	{ "user", 'u', OPT_TEXT, "USER[:GROUP]", "Run as this user.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt exec_id_opts[] = {
+	{ "exec-id", 0, OPT_TEXT, "ID", "An exec of the container instead of its own process.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct opt task_kill_opts[] = {
+	{ "signal", 's', OPT_TEXT, "SIGNAL", "Signal to send, by name or number. Default: TERM.",
+	    NULL },
+	{ "exec-id", 0, OPT_TEXT, "ID", "An exec of the container instead of its own process.",
+	    NULL },
+	{ "all", 'a', OPT_FLAG, NULL, "Every process of the container.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt task_delete_opts[] = {
+	{ "force", 'f', OPT_FLAG, NULL, "KILL it first when it runs.", NULL },
+	{ "exec-id", 0, OPT_TEXT, "ID", "An exec of the container instead of its own process.",
+	    NULL },
+	{ .name = NULL },
+};
+
+static const struct opt format_opts[] = {
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt events_opts[] = {
+	{ "from", 0, OPT_TEXT, "N", "Start with event number N; 1 is the first there ever was.",
+	    NULL },
+	{ "no-follow", 0, OPT_FLAG, NULL, "End where the journal ends instead of waiting for more.",
+	    NULL },
+	{ "topic", 0, OPT_LIST, "PREFIX", "Only topics that start so: /tasks, /images/create.",
+	    NULL },
+	{ "all", 0, OPT_FLAG, NULL,
+	    "Of all namespaces; this is so anyway when no namespace is named.", NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json: one object a line.",
+	    NULL },
+	{ .name = NULL },
+};
+
+/* --- commands ------------------------------------------------------------------------------------- */
+
+const struct group groups[] = {
+	{ "images", "image|i", "manage images" },
+	{ "containers", "container|c", "manage containers" },
+	{ "tasks", "task|t", "manage the processes of containers" },
+	{ "snapshots", "snapshot", "look at snapshots" },
+	{ "content", NULL, "look at the content store" },
+	{ "namespaces", "namespace|ns", "manage namespaces" },
+};
+const unsigned groups_count = COUNT(groups);
+
+const struct verb verbs[] = {
+	{ .name = "run",
+	    .args = "IMAGE NAME [COMMAND [ARG...]]",
+	    .brief = "create and start a container",
+	    .text =
+		"Makes a container of this name from the image, starts it, and stays until it has "
+		"ended: its output is ctr's output, its exit status ctr's exit status. Without "
+		"--rm the container stays, with its log and its exit status; containers start "
+		"runs it again.\n\n"
+		"The command replaces the one of the image; behind -- it may begin with a dash. "
+		"Our input is passed on with -i or -t.\n\n" TEXT_FOREGROUND,
+	    .examples = "# A command in a container that leaves nothing\n"
+			"ctr run --rm docker.io/library/busybox:latest hello echo hello\n"
+			"# A shell\n"
+			"ctr run --rm -t debian shell bash\n"
+			"# A server in the background, on the host's network\n"
+			"ctr run -d --net-host docker.io/library/nginx:latest web\n"
+			"# Input through a pipe\n"
+			"tar c . | ctr run --rm -i busybox count wc -c",
+	    .exits = EXITS_PROCESS,
+	    .opts = { run_opts, create_opts },
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .command_after = 2,
+	    .exit = EXIT_RUN,
+	    .run = run_run },
+	{ .name = "events",
+	    .also = "event",
+	    .args = "",
+	    .brief = "show what happens",
+	    .text =
+		"Shows the events of images, containers, tasks, snapshots and namespaces while "
+		"they happen: the time, the namespace, the topic, and what it is about. All of "
+		"them are in a journal in one order; --from starts in the past. When the daemon "
+		"is restarted meanwhile nothing is missed.",
+	    .examples = "ctr events\n"
+			"# All that is in the journal, for a program\n"
+			"ctr events --from 1 --no-follow --format json\n"
+			"# Only what containers do\n"
+			"ctr events --topic /containers --topic /tasks",
+	    .opts = { events_opts },
+	    .run = events_follow },
+	{ .name = "workers",
+	    .also = "worker",
+	    .args = "",
+	    .brief = "show the worker processes of the daemon",
+	    .text =
+		"Shows for each worker whether it runs, since when, how often it was replaced and "
+		"why it died last, how many requests it has answered and how fast (half of "
+		"them, and 99 of 100, took less than shown). This is read from shared memory: "
+		"it works while workers, or the whole daemon, are dead.",
+	    .examples = "ctr workers\nctr workers --format json | jq '.[] | select(.restarts > 0)'",
+	    .opts = { format_opts },
+	    .run = workers_list },
+	{ .name = "version",
+	    .args = "",
+	    .brief = "show the versions of ctr and of the daemon",
+	    .text =
+		"Shows the version of this program and of each worker that answers. ctr --version "
+		"asks nobody.",
+	    .examples = "ctr version\nctr version --format json",
+	    .opts = { format_opts },
+	    .run = version_show },
+	{ .name = "completion",
+	    .args = "SHELL",
+	    .brief = "print a completion script",
+	    .text = "Prints the completion for bash.",
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = completion_show,
+	    .hidden = true },
+	{ .name = "manual",
+	    .args = "",
+	    .brief = "print ctr.1",
+	    .text = "Prints the manual page.",
+	    .run = manual_show,
+	    .hidden = true },
+
+	{ .group = "images",
+	    .name = "pull",
+	    .also = "fetch",
+	    .args = "IMAGE",
+	    .brief = "download an image from a registry and unpack it",
+	    .text =
+		"Downloads what is missing of the image, several layers at a time, verifies all "
+		"of it and unpacks it. Short names are completed as docker does: nginx is "
+		"docker.io/library/nginx:latest.\n\n"
+		"On a terminal there is a bar for each part; else each change of state is a line. "
+		"The last line is the image's full name. Interrupted, the pull is cancelled: no "
+		"image of this name appears, and what was downloaded is used by the next try.",
+	    .examples = "ctr images pull docker.io/library/nginx:latest\n"
+			"ctr images pull 127.0.0.1:5000/mine@sha256:0123...\n"
+			"ctr images pull --platform linux/arm64 --user me --password-stdin "
+			"registry.example.com/app:1 < token",
+	    .opts = { pull_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = images_pull },
+	{ .group = "images",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list images",
+	    .text = "Lists the images of the namespace: full name, digest, size of all its parts "
+		    "as they are stored, platform, and when the name was set.",
+	    .examples =
+		"ctr images list\nctr i ls -q\nctr images list --format json | jq '.[].name'",
+	    .opts = { list_opts },
+	    .run = images_list },
+	{ .group = "images",
+	    .name = "info",
+	    .also = "inspect",
+	    .args = "IMAGE",
+	    .brief = "show all about an image, as JSON",
+	    .text = "Shows the image's record, its manifest and layers for the platform, and its "
+		    "config.",
+	    .examples = "ctr images info nginx\nctr i info nginx | jq .config.config.Env",
+	    .opts = { platform_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = images_info },
+	{ .group = "images",
+	    .name = "remove",
+	    .also = "rm|delete|del",
+	    .args = "IMAGE...",
+	    .brief = "remove images",
+	    .text = "Removes the names, and the blobs and snapshots that nothing else refers to. "
+		    "Prints the full name of each.",
+	    .examples = "ctr images remove nginx\nctr i rm docker.io/library/nginx:latest",
+	    .exits = EXITS_EACH,
+	    .opts = { remove_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = images_remove },
+	{ .group = "images",
+	    .name = "tag",
+	    .args = "IMAGE NEW_NAME...",
+	    .brief = "give an image further names",
+	    .text = "Makes further names for an image. Nothing is copied.",
+	    .examples = "ctr images tag nginx registry.example.com/web:1",
+	    .opts = { tag_opts },
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .run = images_tag },
+
+	{ .group = "containers",
+	    .name = "create",
+	    .args = "IMAGE NAME [COMMAND [ARG...]]",
+	    .brief = "create a container",
+	    .text =
+		"Makes a container from an image that is here: its OCI spec and its root "
+		"filesystem. It does not run; containers start does that. Names are letters and "
+		"digits with single '.', '_' or '-' between, up to 76 characters.\n\n"
+		"The command replaces the one of the image; behind -- it may begin with a dash.",
+	    .examples =
+		"ctr containers create docker.io/library/nginx:latest nginx-container\n"
+		"ctr c create --net-host --env TZ=UTC --memory 256m nginx web\n"
+		"ctr c create --mount type=bind,src=/srv,dst=/srv,options=rbind:ro nginx files\n"
+		"ctr c create busybox lister -- ls -l /",
+	    .opts = { create_opts },
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .command_after = 2,
+	    .run = containers_create },
+	{ .group = "containers",
+	    .name = "start",
+	    .args = "CONTAINER...",
+	    .brief = "start containers",
+	    .text =
+		"Starts containers that were created, or that have ended, and returns when they "
+		"run. With --attach, stays in the foreground with one.",
+	    .examples = "ctr containers start nginx-container\nctr c start --attach job",
+	    .exits = EXITS_EACH,
+	    .opts = { start_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = containers_start },
+	{ .group = "containers",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list containers",
+	    .text =
+		"Lists the containers of the namespace: name, image, OCI runtime, state, process "
+		"id on this host, and when it was created. The state is that of its task "
+		"(created, running, paused, stopped), or created when it was never started.",
+	    .examples = "ctr containers list\nctr c ls -q",
+	    .opts = { list_opts, container_list_opts },
+	    .run = containers_list },
+	{ .group = "containers",
+	    .name = "info",
+	    .also = "inspect",
+	    .args = "CONTAINER",
+	    .brief = "show all about a container, as JSON",
+	    .text = "Shows the container's record, its task, its environment and mounts, and its "
+		    "whole OCI spec, which these are taken from.",
+	    .examples = "ctr containers info nginx-container\n"
+			"ctr c info nginx-container | jq .spec.process.args",
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = containers_info },
+	{ .group = "containers",
+	    .name = "exec",
+	    .args = "CONTAINER COMMAND [ARG...]",
+	    .brief = "run a further process in a container",
+	    .text = "Runs a command inside a running container and stays until it has ended. Our "
+		    "input is passed on with -i or -t.\n\n" TEXT_FOREGROUND,
+	    .examples = "ctr containers exec --exec-id my-exec-id nginx-container ps aux\n"
+			"ctr c exec -t nginx-container sh",
+	    .exits = EXITS_PROCESS,
+	    .opts = { exec_opts },
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .command_after = 1,
+	    .exit = EXIT_RUN,
+	    .run = run_exec },
+	{ .group = "containers",
+	    .name = "logs",
+	    .also = "log",
+	    .args = "CONTAINER",
+	    .brief = "show what a container has written",
+	    .text =
+		"Shows what the container's process has written since it was made: its stdout on "
+		"stdout, its stderr on stderr. Works for containers that have ended. With -f it "
+		"ends when the container does.",
+	    .examples = "ctr containers logs nginx-container\n"
+			"ctr c logs -f --tail 10 --timestamps nginx-container",
+	    .opts = { logs_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = containers_logs },
+	{ .group = "containers",
+	    .name = "stop",
+	    .args = "CONTAINER...",
+	    .brief = "ask containers to end",
+	    .text =
+		"Sends the stop signal (of the container, else of its image, else TERM), and KILL "
+		"when it has not ended in time. Returns when it has ended.",
+	    .examples = "ctr containers stop nginx-container\nctr c stop --timeout 30s db",
+	    .exits = EXITS_EACH,
+	    .opts = { stop_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = containers_stop },
+	{ .group = "containers",
+	    .name = "kill",
+	    .args = "CONTAINER...",
+	    .brief = "send a signal to containers",
+	    .text =
+		"Sends a signal to the container's own process; KILL unless another one is named.",
+	    .examples = "ctr containers kill nginx-container\nctr c kill -s HUP nginx-container",
+	    .exits = EXITS_EACH,
+	    .opts = { kill_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = containers_kill },
+	{ .group = "containers",
+	    .name = "delete",
+	    .also = "rm|del|remove",
+	    .args = "CONTAINER...",
+	    .brief = "remove containers",
+	    .text =
+		"Removes containers that do not run, with their snapshots and logs. --force ends "
+		"them first.",
+	    .examples = "ctr containers delete nginx-container\nctr c rm -f $(ctr c ls -q)",
+	    .exits = EXITS_EACH,
+	    .opts = { delete_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = containers_delete },
+	{ .group = "containers",
+	    .name = "remove-after",
+	    .args = "CONTAINER CREATED_AT",
+	    .brief = "wait for the end of a container and remove it",
+	    .text = "What ctr run -d --rm leaves behind to do its work.",
+	    .min_args = 2,
+	    .max_args = 2,
+	    .run = run_remove_after,
+	    .hidden = true },
+
+	{ .group = "tasks",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list tasks",
+	    .text =
+		"Lists the tasks of the namespace, which are the containers that run or have run: "
+		"process id on this host, status, exit status of those that have ended, and when "
+		"they were started.",
+	    .examples = "ctr tasks list\nctr t ls -q",
+	    .opts = { list_opts },
+	    .run = tasks_list },
+	{ .group = "tasks",
+	    .name = "start",
+	    .args = "CONTAINER...",
+	    .brief = "start containers",
+	    .text =
+		"The same as containers start: it returns when they run. (containerd's ctr stays "
+		"in the foreground unless -d is given; here --attach does that.)",
+	    .examples = "ctr task start nginx-container",
+	    .exits = EXITS_EACH,
+	    .opts = { start_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = containers_start },
+	{ .group = "tasks",
+	    .name = "kill",
+	    .args = "CONTAINER...",
+	    .brief = "send a signal to tasks",
+	    .text =
+		"Sends a signal, TERM unless another one is named, to the container's own process, "
+		"to an exec, or to all processes of the container.",
+	    .examples = "ctr tasks kill nginx-container\nctr t kill -s KILL --all web\n"
+			"ctr t kill --exec-id my-exec-id web",
+	    .exits = EXITS_EACH,
+	    .opts = { task_kill_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = tasks_kill },
+	{ .group = "tasks",
+	    .name = "delete",
+	    .also = "rm|del|remove",
+	    .args = "CONTAINER...",
+	    .brief = "forget tasks that have ended",
+	    .text = "Forgets the ended process of a container, with its exit status; the container "
+		    "stays and can be started again. With --exec-id, an exec.",
+	    .examples = "ctr tasks delete job\nctr t rm -f web",
+	    .exits = EXITS_EACH,
+	    .opts = { task_delete_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = tasks_delete },
+	{ .group = "tasks",
+	    .name = "exec",
+	    .args = "CONTAINER COMMAND [ARG...]",
+	    .brief = "run a further process in a container",
+	    .text =
+		"The same as containers exec: runs a command inside a running container and stays "
+		"until it has ended.\n\n" TEXT_FOREGROUND,
+	    .examples = "ctr tasks exec --exec-id my-exec-id nginx-container ps aux",
+	    .exits = EXITS_PROCESS,
+	    .opts = { exec_opts },
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .command_after = 1,
+	    .exit = EXIT_RUN,
+	    .run = run_exec },
+	{ .group = "tasks",
+	    .name = "attach",
+	    .args = "CONTAINER",
+	    .brief = "join a running process",
+	    .text =
+		"Shows what the process writes from now on, and passes our input on when it takes "
+		"any. Ends with it, and with its exit status. " TEXT_FOREGROUND,
+	    .examples = "ctr tasks attach shell",
+	    .exits =
+		"The exit status of the process; 0 when we left it with ctrl-p ctrl-q; 1 when it "
+		"does not run or cannot be joined.",
+	    .opts = { exec_id_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = run_attach },
+	{ .group = "tasks",
+	    .name = "ps",
+	    .args = "CONTAINER",
+	    .brief = "list the processes of a container",
+	    .text = "Lists the processes that are in the container now, by their ids on this host.",
+	    .examples = "ctr tasks ps nginx-container",
+	    .opts = { format_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = tasks_ps },
+	{ .group = "tasks",
+	    .name = "pause",
+	    .args = "CONTAINER...",
+	    .brief = "freeze containers",
+	    .text = "Stops all processes of the container where they are, without their notice.",
+	    .examples = "ctr tasks pause web",
+	    .exits = EXITS_EACH,
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = tasks_pause },
+	{ .group = "tasks",
+	    .name = "resume",
+	    .args = "CONTAINER...",
+	    .brief = "let frozen containers go on",
+	    .text = "Lets the processes of paused containers go on.",
+	    .examples = "ctr tasks resume web",
+	    .exits = EXITS_EACH,
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = tasks_resume },
+	{ .group = "tasks",
+	    .name = "wait",
+	    .args = "CONTAINER...",
+	    .brief = "wait for the end of containers",
+	    .text = "Waits until they have ended, and prints the exit status of each.",
+	    .examples = "ctr run -d busybox job sleep 5 && ctr tasks wait job",
+	    .exits = EXITS_EACH,
+	    .opts = { exec_id_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = tasks_wait },
+
+	{ .group = "snapshots",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list snapshots",
+	    .text =
+		"Lists the snapshots of the namespace: layers that were unpacked (committed, by "
+		"chain id) and the roots of containers (active, by name), with what they stand on.",
+	    .examples = "ctr snapshots list\nctr snapshots ls --format json",
+	    .opts = { list_opts },
+	    .run = snapshots_list },
+	{ .group = "content",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list blobs",
+	    .text = "Lists the blobs that the images of the namespace are made of: indexes, "
+		    "manifests, configs and layers, as they were downloaded.",
+	    .examples = "ctr content list\nctr content ls -q",
+	    .opts = { list_opts },
+	    .run = content_list },
+	{ .group = "namespaces",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list namespaces",
+	    .text = "Lists the namespaces. Images, containers and snapshots of one are not seen in "
+		    "another.",
+	    .examples = "ctr namespaces list\nctr ns ls -q",
+	    .opts = { list_opts },
+	    .run = namespaces_list },
+	{ .group = "namespaces",
+	    .name = "create",
+	    .args = "NAME [KEY=VALUE...]",
+	    .brief = "make a namespace",
+	    .text =
+		"Makes a namespace, with labels. (The first image or container makes its namespace "
+		"as well.)",
+	    .examples = "ctr namespaces create tests owner=me",
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = namespaces_create },
+	{ .group = "namespaces",
+	    .name = "remove",
+	    .also = "rm|delete|del",
+	    .args = "NAMESPACE...",
+	    .brief = "remove empty namespaces",
+	    .text = "Removes namespaces that hold nothing any more.",
+	    .examples = "ctr namespaces remove tests",
+	    .exits = EXITS_EACH,
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = namespaces_remove },
+};
+const unsigned verbs_count = COUNT(verbs);
+
+static bool
+named(const char *name, const char *also, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (strcmp(name, word) == 0)
+		return true;
+	while (also != NULL && *also != '\0') {
+		size_t len = strcspn(also, "|");
+
+		if (len == n && strncmp(also, word, n) == 0)
+			return true;
+		also += len;
+		also += *also == '|';
+	}
+	return false;
+}
+
+const struct group *
+group_find(const char *name)
+{
+	for (unsigned i = 0; i < groups_count; i++)
+		if (named(groups[i].name, groups[i].also, name))
+			return &groups[i];
+	return NULL;
+}
+
+const struct verb *
+verb_find(const char *group, const char *name)
+{
+	const struct group *g = group == NULL ? NULL : group_find(group);
+
+	for (unsigned i = 0; i < verbs_count; i++) {
+		bool inside = verbs[i].group == NULL
+				  ? group == NULL
+				  : g != NULL && strcmp(verbs[i].group, g->name) == 0;
+
+		if (inside && named(verbs[i].name, verbs[i].also, name))
+			return &verbs[i];
+	}
+	return NULL;
+}
