@@ -81,11 +81,11 @@ static const struct limit {
 	size_t at; /* in struct config */
 	unsigned max;
 } limits[] = {
-	{ "hang_limit", offsetof(struct config, hang_s), 3600 },
-	{ "start_limit", offsetof(struct config, start_s), 3600 },
-	{ "stop_limit", offsetof(struct config, stop_s), 3600 },
-	{ "backoff_limit", offsetof(struct config, backoff_s), 3600 },
-	{ "healthy_after", offsetof(struct config, healthy_s), 3600 },
+	{ "hang-limit", offsetof(struct config, hang_s), 3600 },
+	{ "start-limit", offsetof(struct config, start_s), 3600 },
+	{ "stop-limit", offsetof(struct config, stop_s), 3600 },
+	{ "backoff-limit", offsetof(struct config, backoff_s), 3600 },
+	{ "healthy-after", offsetof(struct config, healthy_s), 3600 },
 };
 
 static int

@@ -22,6 +22,7 @@ notify_init(void)
 	const char *path = getenv("NOTIFY_SOCKET");
 	size_t n = path == NULL ? 0 : strlen(path);
 
+	manager.len = 0;
 	if (n >= 2 && n < sizeof(manager.to.sun_path) && (path[0] == '/' || path[0] == '@')) {
 		manager.to.sun_family = AF_UNIX;
 		memcpy(manager.to.sun_path, path, n);
