@@ -265,32 +265,34 @@ gc_chains_free(struct content *c, struct txn *t, const char *ns, const struct se
 
 /* --- after pulls, and now and then ---------------------------------------------------------------- */
 
+/* only NULL: all rows; keys: gets the layers of chains that may go, when chains is not NULL. */
 static int
-drop_now(struct content *c, const char *ns, const struct set *blobs, const struct set *chains,
-    int64_t before, struct err *e)
+drop_now(struct content *c, const char *ns, const struct set *only, int64_t before,
+    const struct set *chains, struct set *keys, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	AUTO(set_free) struct set files = { .n = 0 }, keys = { .n = 0 };
+	AUTO(set_free) struct set files = { .n = 0 };
 	int r;
 
 	if ((r = store_write(c->store, &t, e)) < 0 ||
-	    (r = gc_rows(c, t, ns, blobs, before, &files, e)) < 0 ||
-	    (chains != NULL && (r = gc_chains_free(c, t, ns, chains, &keys, e)) < 0) ||
+	    (r = gc_rows(c, t, ns, only, before, &files, e)) < 0 ||
+	    (chains != NULL && (r = gc_chains_free(c, t, ns, chains, keys, e)) < 0) ||
 	    (r = content_commit(c, &t, e)) < 0)
 		return r;
 	(void)gc_files(c, &files);
-	if (keys.n > 0)
-		(void)gc_layers_start(c, ns, &keys, NULL, NULL);
 	return 0;
 }
 
-void
-gc_after_pull(struct content *c, const char *ns, const struct set *blobs, const struct set *chains)
+struct gc_layers *
+gc_after_pull(struct content *c, const char *ns, const struct set *blobs, const struct set *chains,
+    gc_done_fn *done, void *arg)
 {
+	AUTO(set_free) struct set none = { .n = 0 }, keys = { .n = 0 };
 	struct err e = ERR_ZERO;
 
-	if (drop_now(c, ns, blobs, chains, INT64_MAX, &e) < 0)
+	if (drop_now(c, ns, blobs != NULL ? blobs : &none, INT64_MAX, chains, &keys, &e) < 0)
 		log_warn("tidy up after a pull: %s", e.msg); /* the sweep does it later */
+	return keys.n > 0 ? gc_layers_start(c, ns, &keys, done, arg) : NULL;
 }
 
 void
@@ -375,7 +377,7 @@ sweep_one(struct content *c, const char *ns)
 	struct err e = ERR_ZERO;
 	struct sweep *s;
 
-	if (drop_now(c, ns, NULL, NULL, clock_real_ns() - DAY_NS, &e) < 0)
+	if (drop_now(c, ns, NULL, clock_real_ns() - DAY_NS, NULL, NULL, &e) < 0)
 		log_warn("look for unused blobs of namespace %s: %s", ns, e.msg);
 	s = xcalloc(1, sizeof(*s));
 	s->c = c;

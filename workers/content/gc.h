@@ -38,9 +38,10 @@ void gc_layers_detach(struct gc_layers **g);
 int gc_chains_free(struct content *c, struct txn *t, const char *ns, const struct set *chains,
     struct set *ret, struct err *e);
 
-/* What a failed pull leaves: drops rows, files and layers of blobs and chains that nothing reaches. */
-void
-gc_after_pull(struct content *c, const char *ns, const struct set *blobs, const struct set *chains);
+/* What a pull that failed leaves: drops rows and files of blobs (NULL: they stay) and layers of chains
+ * that nothing reaches. Like gc_layers_start; NULL, and no callback, when no layer has to go. */
+struct gc_layers *gc_after_pull(struct content *c, const char *ns, const struct set *blobs,
+    const struct set *chains, gc_done_fn *done, void *arg);
 
 /* Removes the blob's file when no namespace has a row for it and no pull holds it. */
 void gc_forget(struct content *c, const struct digest *d);

@@ -185,15 +185,6 @@ req_free(struct http_req **rp)
 	free_ptr(rp);
 }
 
-/* TLS records begin so; a server that expects TLS answers a plain request with an alert. */
-static bool
-plain_to_tls(CURLcode code, const struct http_req *r)
-{
-	return !r->https &&
-	       (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY ||
-		   code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR);
-}
-
 static enum http_fault
 fault_of(CURLcode code, const struct http_req *r)
 {
@@ -203,7 +194,9 @@ fault_of(CURLcode code, const struct http_req *r)
 		return HTTP_BAD;
 	if (code == CURLE_OK)
 		return HTTP_OK;
-	if (plain_to_tls(code, r) && r->header_bytes == 0)
+	/* A server that expects TLS answers a plain request with bytes that are no HTTP. */
+	if (!r->https && r->header_bytes == 0 &&
+	    (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY))
 		return HTTP_PLAIN_TLS;
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
@@ -224,7 +217,7 @@ fault_of(CURLcode code, const struct http_req *r)
 		curl_off_t connected = 0;
 
 		(void)curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
-		return connected == 0 ? HTTP_CONNECT : HTTP_CUT;
+		return connected == 0 ? HTTP_CONNECT : HTTP_STALLED;
 	}
 	case CURLE_GOT_NOTHING:
 	case CURLE_RECV_ERROR:
@@ -236,6 +229,17 @@ fault_of(CURLcode code, const struct http_req *r)
 	default:
 		return HTTP_BAD;
 	}
+}
+
+/* libcurl says that it could not connect, but not why. */
+static void
+connect_words(struct http_req *r)
+{
+	long why = 0;
+
+	(void)curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &why);
+	if (why != 0)
+		(void)snprintf(r->text, sizeof(r->text), "%s", strerror((int)why));
 }
 
 /* Ends the requests that libcurl is done with. */
@@ -257,6 +261,8 @@ collect(struct http *h)
 			    r->header_overflow ? "too many header bytes"
 					       : curl_easy_strerror(m->data.result));
 		fault = fault_of(m->data.result, r);
+		if (m->data.result == CURLE_COULDNT_CONNECT)
+			connect_words(r);
 		r->done(r->arg, r, fault, r->text);
 		req_free(&r);
 	}
@@ -407,6 +413,12 @@ http_cancel(struct http_req **r)
 {
 	if (*r != NULL)
 		req_free(r);
+}
+
+bool
+http_heard(const struct http_req *r)
+{
+	return r->header_bytes > 0;
 }
 
 long

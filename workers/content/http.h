@@ -30,7 +30,8 @@ enum http_fault {
 	HTTP_TLS_PLAIN, /* we spoke TLS, the other side does not */
 	HTTP_TLS,	/* certificate or handshake */
 	HTTP_PLAIN_TLS, /* we spoke plain HTTP, the answer is not HTTP */
-	HTTP_CUT,	/* the connection broke or stalled: worth another try */
+	HTTP_STALLED,	/* nothing came for too long */
+	HTTP_CUT,	/* the connection broke: worth another try */
 	HTTP_BAD	/* the answer is against the rules or our limits */
 };
 
@@ -66,6 +67,8 @@ void http_resume(struct http_req *r);
 /* No callback comes. NULL is fine. */
 void http_cancel(struct http_req **r);
 
+/* Did anything come that looks like HTTP? */
+bool http_heard(const struct http_req *r);
 /* Of the last answer, from the first body callback on. */
 long http_status(const struct http_req *r);
 /* Value of its n-th header of this name, NULL when there is none. */

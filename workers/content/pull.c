@@ -65,8 +65,8 @@ pull_free(void *arg)
 	free_ptr(&p);
 }
 
-/* Nothing of it runs any more and nobody finds it; its memory goes in the next turn, since this may be
- * called from callbacks of its own parts. The call is answered by the caller, who keeps it. */
+/* Nothing of it runs any more and nobody finds it. The call goes to the caller, who sees to its answer
+ * and to pull_free in a later turn: this may be called from callbacks of its own parts. */
 static struct call *
 pull_detach(struct pull *p, bool keep)
 {
@@ -85,13 +85,12 @@ pull_detach(struct pull *p, bool keep)
 		p->c->pulls = p->next;
 	if (p->next != NULL)
 		p->next->prev = p->prev;
-	p->end = loop_once(p->c->loop, 0, pull_free, p);
 	return call;
 }
 
-/* Removes what it brought and nothing else needs. */
-static void
-pull_tidy(struct pull *p)
+/* Removes the layers it unpacked, and its blobs unless they are kept, as far as nothing else needs them. */
+static struct gc_layers *
+pull_tidy(struct pull *p, bool keep, gc_done_fn *done)
 {
 	AUTO(set_free) struct set blobs = { .n = 0 }, chains = { .n = 0 };
 
@@ -99,25 +98,37 @@ pull_tidy(struct pull *p)
 		set_add(&blobs, p->docs.v[i]);
 	for (size_t i = 0; i < p->nparts; i++)
 		set_add(&blobs, p->parts[i].desc.digest.text);
-	for (size_t i = 0; i < p->config.nlayers; i++)
+	for (size_t i = 0; i < p->config.nlayers && !p->req->no_unpack; i++)
 		set_add(&chains, p->config.chain_ids[i].text);
-	gc_after_pull(p->c, p->ns, &blobs, &chains);
+	return gc_after_pull(p->c, p->ns, keep ? NULL : &blobs, &chains, done, p);
+}
+
+/* The answer of a failed pull, when nothing of it is left. */
+static void
+on_tidied(void *arg)
+{
+	struct pull *p = arg;
+	struct call *call = p->failed;
+
+	p->tidying = NULL;
+	p->failed = NULL;
+	call_fail(call, &p->failure);
+	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
 
 void
 pull_fail(struct pull *p, const struct err *e)
 {
 	bool keep = e->code == ERR_UNAVAILABLE;
-	struct err own = *e;
-	struct call *call;
 
 	if (p->call == NULL)
 		return;
-	log_info("pull %s failed: %s", p->name, own.msg);
-	call = pull_detach(p, keep);
-	if (!keep)
-		pull_tidy(p);
-	call_fail(call, &own);
+	p->failure = *e;
+	log_info("pull %s failed: %s", p->name, p->failure.msg);
+	p->failed = pull_detach(p, keep);
+	p->tidying = pull_tidy(p, keep, on_tidied);
+	if (p->tidying == NULL)
+		on_tidied(p);
 }
 
 static void
@@ -125,8 +136,13 @@ pull_cancelled(struct content_note *note)
 {
 	struct pull *p = (struct pull *)note;
 
-	log_info("pull %s was cancelled", p->name);
-	(void)pull_detach(p, true);
+	gc_layers_detach(&p->tidying);
+	if (p->call != NULL) {
+		log_info("pull %s was cancelled", p->name);
+		(void)pull_detach(p, true);
+		(void)pull_tidy(p, true, NULL);
+	}
+	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
 
 static int
@@ -189,8 +205,10 @@ pull_finish(struct pull *p)
 	FAULT_POINT("content.pull.committed");
 	log_info("pulled %s: %s, %llu bytes downloaded", p->name, p->target.digest.text,
 	    (unsigned long long)p->bytes);
+	pull_tell_rest(p);
 	call = pull_detach(p, true);
 	call_reply(call, &rep);
+	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
 
 /* --- documents ---------------------------------------------------------------------------------------- */
@@ -203,11 +221,10 @@ doc_accept(struct pull *p, struct oci_doc *doc, const struct oci_desc *desc)
 	const struct oci_desc *next;
 	struct err e = ERR_ZERO;
 
-	p->heads[0].kind = p->heads[0].state == ITEM_RESOLVING && doc->kind == OCI_KIND_INDEX
-			       ? "index"
-			       : p->heads[0].kind;
-	if (p->heads[0].state == ITEM_RESOLVING)
+	if (p->heads[0].state == ITEM_RESOLVING) {
+		p->heads[0].kind = doc->kind == OCI_KIND_INDEX ? "index" : "manifest";
 		part_set(&p->heads[0], ITEM_DONE);
+	}
 	if (!p->have_target) {
 		p->target = *desc;
 		p->have_target = true;

@@ -62,6 +62,15 @@ on_tell(void *arg)
 }
 
 void
+pull_tell_rest(struct pull *p)
+{
+	while (p->timer != NULL) {
+		loop_del(&p->timer);
+		on_tell(p);
+	}
+}
+
+void
 pull_tell(struct pull *p, bool now)
 {
 	uint64_t since = clock_mono_ms() - p->told_ms;

@@ -43,7 +43,7 @@ struct pull {
 	struct content_note note;
 	struct pull *prev, *next;
 	struct content *c;
-	struct call *call;		  /* NULL once it was answered */
+	struct call *call;		  /* NULL once it ended */
 	const struct image_pull_req *req; /* in the call's arena */
 	const char *ns;			  /* the same */
 	struct reference ref;
@@ -71,11 +71,14 @@ struct pull {
 
 	struct loop_source *timer; /* next progress message */
 	uint64_t told_ms;
+	struct err failure; /* told to failed once gc is through */
+	struct call *failed;
+	struct gc_layers *tidying;
 	struct loop_source *begin; /* the first step, outside the handler */
 	struct loop_source *end;   /* frees it */
 };
 
-/* The error ends the pull; p lives until the loop's next turn. */
+/* The error ends the pull; p lives at least until the loop's next turn. */
 void pull_fail(struct pull *p, const struct err *e);
 /* Everything is here and unpacked. */
 void pull_finish(struct pull *p);
@@ -92,6 +95,8 @@ void parts_stop(struct pull *p, bool keep);
 void part_set(struct pull_part *part, enum item_state state);
 /* A progress message is due: at once for a new state, else 100 ms after the last one. */
 void pull_tell(struct pull *p, bool now);
+/* What was not told yet, before the answer. */
+void pull_tell_rest(struct pull *p);
 struct pull_part *head_add(struct pull *p, const char *kind, const struct oci_desc *d);
 
 #endif

@@ -31,6 +31,7 @@ struct remote {
 	struct reference ref;
 	enum scheme scheme;
 	bool answered; /* the scheme is right: somebody answered */
+	char *guess;   /* why plain HTTP was thought wrong; set when HTTPS was tried instead */
 	bool insecure;
 	char *user, *password;
 	unsigned stall_s, connect_s;
@@ -105,6 +106,7 @@ remote_free(struct remote **rp)
 	wipe(&r->user);
 	wipe(&r->password);
 	wipe(&r->token);
+	free_ptr(&r->guess);
 	if (r->token_body.data != NULL)
 		explicit_bzero(r->token_body.data, r->token_body.size);
 	buf_free(&r->token_body);
@@ -169,14 +171,15 @@ not_there(const struct remote_req *q, const char *code, struct err *e)
 	const struct remote *r = q->remote;
 
 	if (strcmp(code, "NAME_UNKNOWN") == 0)
-		(void)err_set(e, ERR_NOT_FOUND, "registry %s has no repository %s", remote_host(r),
-		    r->ref.path);
+		(void)err_set(e, ERR_NOT_FOUND, "repository %s not found at registry %s",
+		    r->ref.path, remote_host(r));
 	else if (strcmp(q->kind, "manifests") == 0 && strchr(q->what, ':') == NULL)
-		(void)err_set(e, ERR_NOT_FOUND, "registry %s has no tag \"%s\" of %s",
-		    remote_host(r), q->what, r->ref.path);
+		(void)err_set(e, ERR_NOT_FOUND, "tag \"%s\" of %s not found at registry %s",
+		    q->what, r->ref.path, remote_host(r));
 	else
-		(void)err_set(e, ERR_NOT_FOUND, "registry %s has no %s %s of %s", remote_host(r),
-		    strcmp(q->kind, "manifests") == 0 ? "manifest" : "blob", q->what, r->ref.path);
+		(void)err_set(e, ERR_NOT_FOUND, "%s %s of %s not found at registry %s",
+		    strcmp(q->kind, "manifests") == 0 ? "manifest" : "blob", q->what, r->ref.path,
+		    remote_host(r));
 }
 
 static void
@@ -249,8 +252,9 @@ fault_explain(
 		break;
 	case HTTP_PLAIN_TLS:
 		(void)err_set(&res->err, ERR_FAILED_PRECONDITION,
-		    "registry %s does not speak plain HTTP: %s", host, show);
+		    "registry %s does not answer in plain HTTP: %s", host, show);
 		break;
+	case HTTP_STALLED:
 	case HTTP_CUT:
 		(void)err_set(&res->err, ERR_UNAVAILABLE, "the connection to registry %s broke: %s",
 		    host, show);
@@ -436,14 +440,22 @@ authorize(struct remote_req *q, struct http_req *h, struct err *e)
 
 /* --- requests ----------------------------------------------------------------------------------- */
 
-/* Loopback registries are asked in plain HTTP first; does this answer show that they speak TLS? */
+/* The words of a server that speaks TLS and was asked in plain HTTP. */
+static bool
+wants_tls(enum http_fault fault, struct http_req *h)
+{
+	return fault == HTTP_OK && http_status(h) == 400 &&
+	       strcasestr(http_error_body(h), "https") != NULL;
+}
+
+/* Loopback registries are asked in plain HTTP first; may this answer mean that they speak TLS? */
 static bool
 guessed_wrong(const struct remote *r, enum http_fault fault, struct http_req *h)
 {
 	if (r->scheme != SCHEME_HTTP_GUESSED || r->answered)
 		return false;
-	return fault == HTTP_PLAIN_TLS || (fault == HTTP_OK && http_status(h) == 400 &&
-					      strcasestr(http_error_body(h), "https") != NULL);
+	return fault == HTTP_PLAIN_TLS || (fault == HTTP_CUT && !http_heard(h)) ||
+	       wants_tls(fault, h);
 }
 
 static void
@@ -456,14 +468,24 @@ on_done(void *arg, struct http_req *h, enum http_fault fault, const char *text)
 	q->http = NULL;
 	if (guessed_wrong(r, fault, h)) {
 		r->scheme = SCHEME_HTTPS;
+		r->guess = xstrdup(text);
 		q->tries--;
 		req_send(q);
 		return;
 	}
 	if (fault == HTTP_STOPPED) {
 		res.stopped = true;
+	} else if (fault != HTTP_OK && r->guess != NULL && !r->answered &&
+		   (fault == HTTP_TLS_PLAIN || fault == HTTP_TLS) &&
+		   strstr(text, "certificate") ==
+		       NULL) { /* neither: what came first is the better story */
+		fault_explain(r, HTTP_PLAIN_TLS, r->guess, &res);
 	} else if (fault != HTTP_OK) {
 		fault_explain(r, fault, text, &res);
+	} else if (wants_tls(fault, h)) {
+		(void)err_set(&res.err, ERR_FAILED_PRECONDITION,
+		    "registry %s speaks TLS (HTTPS), not plain HTTP: leave --plain-http away",
+		    remote_host(r));
 	} else {
 		r->answered = true;
 		if (http_status(h) == 401 && authorize(q, h, &res.err))
