@@ -192,5 +192,6 @@ bench: all
 clean:
 	rm -rf build
 
+-include tests/fuzz/fuzz.mk
 -include dist/install.mk tests/bench/rules.mk
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
