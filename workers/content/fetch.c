@@ -284,9 +284,8 @@ on_answer(void *arg, const struct remote_result *res)
 		owner_fail(t, &e);
 		return;
 	}
-	if (t->begun)
-		(void)err_wrap(&e, "blob %s: %llu of %llu bytes came", t->digest.text,
-		    (unsigned long long)ingest_offset(t->in), (unsigned long long)t->size);
+	(void)err_wrap(&e, "blob %s: %llu of %llu bytes came", t->digest.text,
+	    (unsigned long long)ingest_offset(t->in), (unsigned long long)t->size);
 	attempt_failed(t, &e, res->after_s);
 }
 

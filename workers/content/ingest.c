@@ -393,7 +393,7 @@ ingest_close(struct ingest **inp, bool keep)
 		return;
 	*inp = NULL;
 	slot_drop(in);
-	in->gone = !keep;
+	in->gone = !keep || ingest_offset(in) == 0;
 	if (in->gone) /* it may be renamed in already */
 		(void)unlinkat(in->b->ingest_fd, digest_hex(&in->digest), 0);
 	if (in->op == OP_NONE) {

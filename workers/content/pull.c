@@ -50,6 +50,13 @@ pull_holds_chain(const struct content *c, const char *ns, const char *chain_id)
 	return false;
 }
 
+void
+pull_blame(struct err *e)
+{
+	if (e->code == ERR_INVALID_ARGUMENT)
+		e->code = ERR_DATA_LOSS;
+}
+
 /* --- the end ----------------------------------------------------------------------------------------- */
 
 static void
@@ -124,7 +131,6 @@ pull_fail(struct pull *p, const struct err *e)
 	if (p->call == NULL)
 		return;
 	p->failure = *e;
-	log_info("pull %s failed: %s", p->name, p->failure.msg);
 	p->failed = pull_detach(p, keep);
 	p->tidying = pull_tidy(p, keep, on_tidied);
 	if (p->tidying == NULL)

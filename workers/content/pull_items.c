@@ -188,8 +188,10 @@ config_read(struct pull *p, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (oci_config_parse(buf_str(&text), text.len, p->manifest.ndescs, &p->config, e) < 0)
+	if (oci_config_parse(buf_str(&text), text.len, p->manifest.ndescs, &p->config, e) < 0) {
+		pull_blame(e);
 		return err_wrap(e, "config %s", p->manifest.config.digest.text);
+	}
 	p->have_config = true;
 	return tree_config_check(p->name, &p->config, &p->platform, e);
 }

@@ -80,6 +80,8 @@ struct pull {
 
 /* The error ends the pull; p lives at least until the loop's next turn. */
 void pull_fail(struct pull *p, const struct err *e);
+/* A document that is wrong is the registry's fault, not of what the caller asked for. */
+void pull_blame(struct err *e);
 /* Everything is here and unpacked. */
 void pull_finish(struct pull *p);
 
