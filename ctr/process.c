@@ -224,10 +224,18 @@ ignore_pipe(void)
 	(void)sigaction(SIGPIPE, &act, NULL); /* cannot fail for this signal */
 }
 
+/* A terminal is read from the foreground only: from the background it would stop us. */
+static bool
+input_ours(void)
+{
+	return !isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
 static int
 follow_begin(struct process *p, struct err *e)
 {
-	bool keys = p->opts.input && attach_tty(p->attach) && isatty(STDIN_FILENO);
+	bool input = p->opts.input && input_ours();
+	bool keys = input && attach_tty(p->attach) && isatty(STDIN_FILENO);
 	int r;
 
 	ctr_uncatch(p->ctr);
@@ -241,7 +249,7 @@ follow_begin(struct process *p, struct err *e)
 	ignore_pipe();
 	process_resize(p);
 	attach_copy(p->attach,
-	    (p->opts.input ? ATTACH_INPUT : 0U) | (p->opts.ours ? ATTACH_EOF : 0U) |
+	    (input ? ATTACH_INPUT : 0U) | (p->opts.ours ? ATTACH_EOF : 0U) |
 		(keys ? ATTACH_KEYS : 0U),
 	    on_attach, p);
 	/* What came while it was being started. */

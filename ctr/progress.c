@@ -199,12 +199,12 @@ item_line(struct buf *out, const struct item *it, unsigned width)
 	AUTO(buf_free) struct buf line = BUF_ZERO;
 	/* kind, digest, state, "1023.9 MiB / 1023.9 MiB", the spaces between */
 	unsigned rest = 8 + 1 + 19 + 2 + 11 + 2 + 2 + 23 + 1;
-	unsigned bar_width = width > rest + BAR_MIN ? width - rest : BAR_MIN;
+	unsigned room = width > rest ? width - rest : 0;
 
 	(void)buf_addf(&line, "%-8s %-19.*s  %-11s", it->kind, digest_width(it->digest), it->digest,
 	    it->state);
-	if (width > rest - 12)
-		bar(&line, it, bar_width > BAR_MAX ? BAR_MAX : bar_width);
+	if (room >= BAR_MIN) /* else the numbers are worth more */
+		bar(&line, it, room > BAR_MAX ? BAR_MAX : room);
 	amount(&line, it);
 	block_line(out, buf_str(&line), width);
 }

@@ -254,6 +254,8 @@ run_run(struct ctr *c, const struct opts *o, struct err *e)
 		arena_free(&r.arena);
 		return ctr_usage(c, "%s", e->msg);
 	}
+	/* As containerd's ctr: a foreground process has our input. */
+	r.req.stdin_open = r.req.stdin_open || !r.detach;
 	ret = ctr_catch(c, e);
 	if (ret == 0)
 		ret = run_create(&r, e);
@@ -302,7 +304,7 @@ exec_request(const struct opts *o, struct arena *a, struct task_exec_req *req, s
 		.cwd = opts_text(o, "cwd"),
 		.user = opts_text(o, "user"),
 		.tty = opts_flag(o, "tty"),
-		.stdin_open = opts_flag(o, "interactive") || opts_flag(o, "tty"),
+		.stdin_open = !opts_flag(o, "detach") || opts_flag(o, "interactive"),
 	};
 	return create_env(o, a, &req->env, e);
 }

@@ -110,8 +110,8 @@ static const struct opt run_opts[] = {
 static const struct opt exec_opts[] = {
 	{ "exec-id", 0, OPT_TEXT, "ID",
 	    "Name of the exec, unique in the container. Default: made up.", NULL },
-	{ "tty", 't', OPT_FLAG, NULL, "Give it a terminal (and pass our input on).", NULL },
-	{ "interactive", 'i', OPT_FLAG, NULL, "Pass our input on to it.", "stdin" },
+	{ "tty", 't', OPT_FLAG, NULL, "Give it a terminal.", NULL },
+	{ "interactive", 'i', OPT_FLAG, NULL, "Keep its input open, with --detach too.", "stdin" },
 	{ "detach", 'd', OPT_FLAG, NULL, "Return when it runs, and print its id.", NULL },
 	{ "env", 'e', OPT_LIST, "KEY=VALUE",
 	    "Set a variable, added to the container's; KEY alone takes its value from ctr's own "
@@ -194,7 +194,7 @@ const struct verb verbs[] = {
 			"# A server in the background, on the host's network\n"
 			"ctr run -d --net-host docker.io/library/nginx:latest web\n"
 			"# Input through a pipe\n"
-			"tar c . | ctr run --rm -i busybox count wc -c",
+			"tar c . | ctr run --rm busybox count wc -c",
 	    .exits = EXITS_PROCESS,
 	    .opts = { run_opts, create_opts },
 	    .min_args = 2,
@@ -381,8 +381,8 @@ const struct verb verbs[] = {
 	    .name = "exec",
 	    .args = "CONTAINER COMMAND [ARG...]",
 	    .brief = "run a further process in a container",
-	    .text = "Runs a command inside a running container and stays until it has ended. Our "
-		    "input is passed on with -i or -t.\n\n" TEXT_FOREGROUND,
+	    .text = "Runs a command inside a running container and stays until it has ended. "
+		    "Its input is ctr's input.\n\n" TEXT_FOREGROUND,
 	    .examples = "ctr containers exec --exec-id my-exec-id nginx-container ps aux\n"
 			"ctr c exec -t nginx-container sh",
 	    .exits = EXITS_PROCESS,
