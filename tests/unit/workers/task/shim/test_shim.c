@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_shim - whole lives of containers under the real shim and runc (RIG_RUNTIME names another).
+ * Needs root and busybox-static.
+ */
+#include "tests/unit/workers/task/shim/rig.h"
+
+static void
+test_output_and_exit_status(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	AUTO(free_ptr) char *log = NULL;
+	struct answer a;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"echo to out; echo to err >&2; exit 7\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_true(rig_cgroups(&r) > 0);
+	assert_int_equal(rig_attach(&r, "", &fd), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_exit(&r, ""), 7);
+	assert_int_equal(rig_exit(&r, ""), 7); /* kept */
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	assert_string_equal(buf_str(&out), "to out\n");
+	assert_string_equal(buf_str(&err), "to err\n");
+	(void)close(fd);
+	assert_int_equal(rig_attach(&r, "", &fd), 0); /* too late: just the end */
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	(void)close(fd);
+	log = xasprintf("%s/log", r.logs);
+	assert_true(rig_file_has(log, "Z stdout F to out\n"));
+	assert_true(rig_file_has(log, "Z stderr F to err\n"));
+	assert_int_equal(rig_start(&r, &a, ""), ERR_FAILED_PRECONDITION);
+	assert_int_equal(rig_kill(&r, &a, "", SIGTERM, false), ERR_NOT_FOUND);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), ERR_NOT_FOUND);
+	rig_down(&r);
+}
+
+static void
+test_ends_before_start_returns(void **state)
+{
+	struct answer a, w;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"true\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	rig_wait_begin(&r, &w, "");
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	RIG_UNTIL(&r, w.done);
+	assert_int_equal(rig_status(&w), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_missing_command(void **state)
+{
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"no-such-command\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), ERR_NOT_FOUND);
+	assert_non_null(strstr(a.e.msg, "no-such-command"));
+	assert_true(strstr(a.e.msg, "executable file not found") != NULL ||
+		    strstr(a.e.msg, "o such file or directory") != NULL);
+	assert_int_equal(rig_mounts(&r), 0);
+	assert_int_equal(rig_cgroups(&r), 0);
+	assert_int_equal(rig_exit(&r, ""), 1000 + ERR_NOT_FOUND);
+	rig_down(&r);
+}
+
+static void
+test_delete_without_start(void **state)
+{
+	struct answer a, w;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), ERR_ALREADY_EXISTS);
+	rig_wait_begin(&r, &w, "");
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	RIG_UNTIL(&r, w.done);
+	assert_int_equal(rig_status(&w), 137);
+	rig_down(&r);
+}
+
+static void
+test_kill_and_many_waiters(void **state)
+{
+	struct answer a, w[5];
+	Containerd__Task__V2__StateResponse *st;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	for (size_t i = 0; i < COUNT(w); i++)
+		rig_wait_begin(&r, &w[i], "");
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), ERR_FAILED_PRECONDITION);
+	st = rig_state(&r, "");
+	assert_int_equal(st->status, CONTAINERD__V1__TYPES__STATUS__RUNNING);
+	containerd__task__v2__state_response__free_unpacked(st, NULL);
+	assert_int_equal(rig_kill(&r, &a, "", 99, false), ERR_INVALID_ARGUMENT);
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, false), 0);
+	for (size_t i = 0; i < COUNT(w); i++) {
+		RIG_UNTIL(&r, w[i].done);
+		assert_int_equal(rig_status(&w[i]), 137);
+	}
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_pause_and_kill_all(void **state)
+{
+	Containerd__Task__V2__PauseRequest pause;
+	Containerd__Task__V2__ResumeRequest resume;
+	Containerd__Task__V2__StateResponse *st;
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"sleep 100 & sleep 100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	containerd__task__v2__pause_request__init(&pause);
+	pause.id = r.id;
+	assert_int_equal(rig_do(&r, &a, "Pause", &pause.base, EMPTY), 0);
+	st = rig_state(&r, "");
+	assert_int_equal(st->status, CONTAINERD__V1__TYPES__STATUS__PAUSED);
+	containerd__task__v2__state_response__free_unpacked(st, NULL);
+	containerd__task__v2__resume_request__init(&resume);
+	resume.id = r.id;
+	assert_int_equal(rig_do(&r, &a, "Resume", &resume.base, EMPTY), 0);
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, true), 0);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+exec_one(struct rig *r, const char *args, unsigned want_status, const char *want_out)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	struct answer a;
+	int fd;
+
+	assert_int_equal(rig_exec(r, &a, "one", args, false, ""), 0);
+	assert_int_equal(rig_exec(r, &a, "one", args, false, ""), ERR_ALREADY_EXISTS);
+	assert_int_equal(rig_attach(r, "one", &fd), 0);
+	assert_int_equal(rig_start(r, &a, "one"), 0);
+	assert_int_equal(rig_exit(r, "one"), want_status);
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	assert_string_equal(buf_str(&out), want_out);
+	(void)close(fd);
+	assert_int_equal(rig_delete(r, &a, "one"), 0);
+	assert_int_equal(rig_exit(r, "one"), 1000 + ERR_NOT_FOUND);
+}
+
+static void
+test_execs(void **state)
+{
+	Containerd__Task__V2__PidsRequest pids;
+	Containerd__Task__V2__PidsResponse *rep;
+	struct answer a, w;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_exec(&r, &a, "early", "\"true\"", false, ""), ERR_NOT_FOUND);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	exec_one(&r, "\"sh\",\"-c\",\"echo hello; exit 3\"", 3, "hello\n");
+	exec_one(&r, "\"sh\",\"-c\",\"kill -9 $$\"", 137, "");
+	exec_one(&r, "\"true\"", 0, "");
+	exec_one(
+	    &r, "\"sh\",\"-c\",\"echo hi; sleep 50 &\"", 0, "hi\n"); /* a child holds the pipe */
+	/* not there */
+	assert_int_equal(rig_exec(&r, &a, "gone", "\"no-such\"", false, ""), 0);
+	rig_wait_begin(&r, &w, "gone");
+	assert_int_equal(rig_start(&r, &a, "gone"), ERR_NOT_FOUND);
+	assert_non_null(strstr(a.e.msg, "no-such"));
+	RIG_UNTIL(&r, w.done);
+	assert_int_equal(rig_status(&w), 127);
+	assert_int_equal(rig_delete(&r, &a, "gone"), 0);
+	assert_int_equal(rig_exec(&r, &a, "../x", "\"true\"", false, ""), ERR_INVALID_ARGUMENT);
+	assert_int_equal(rig_attach(&r, "nobody", &fd), -1);
+	(void)close(fd);
+	/* ends with the container */
+	assert_int_equal(rig_exec(&r, &a, "long", "\"sleep\",\"100\"", false, ""), 0);
+	assert_int_equal(rig_start(&r, &a, "long"), 0);
+	containerd__task__v2__pids_request__init(&pids);
+	pids.id = r.id;
+	assert_int_equal(
+	    rig_do(&r, &a, "Pids", &pids.base, &containerd__task__v2__pids_response__descriptor),
+	    0);
+	rep = containerd__task__v2__pids_response__unpack(NULL, a.len, a.packed);
+	assert_int_equal(rep->n_processes, 3); /* the sleep of above, too */
+	containerd__task__v2__pids_response__free_unpacked(rep, NULL);
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, false), 0);
+	assert_int_equal(rig_exit(&r, "long"), 137);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_stdin(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"cat\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, SHIM_STDIO_ATTACH, "", ""), 0);
+	assert_int_equal(rig_attach(&r, "", &fd), 0);
+	rig_send(fd, 0, "before ");
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	rig_send(fd, 0, "and after\n");
+	assert_true(rig_expect(fd, &out, "before and after\n"));
+	rig_send(fd, 1, "");
+	assert_int_equal(rig_exit(&r, ""), 0);
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	(void)close(fd);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_stdin_absent_is_null(void **state)
+{
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"cat\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_exit(&r, ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+resize(struct rig *r, const char *exec_id, unsigned width, unsigned height)
+{
+	Containerd__Task__V2__ResizePtyRequest req;
+	struct answer a;
+
+	containerd__task__v2__resize_pty_request__init(&req);
+	req.id = r->id;
+	req.exec_id = str(exec_id);
+	req.width = width;
+	req.height = height;
+	assert_int_equal(rig_do(r, &a, "ResizePty", &req.base, EMPTY), 0);
+}
+
+static void
+test_terminal(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"sh\"", true, false);
+	assert_int_equal(rig_create(&r, &a, true, SHIM_STDIO_ATTACH, "", ""), 0);
+	assert_int_equal(rig_attach(&r, "", &fd), 1);
+	resize(&r, "", 123, 45);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	rig_send(fd, 0, "stty size\n");
+	assert_true(rig_expect(fd, &out, "45 123"));
+	rig_send(fd, 0, "exit 5\n");
+	assert_int_equal(rig_exit(&r, ""), 5);
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	(void)close(fd);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_terminal_of_an_exec(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_exec(&r, &a, "t", "\"sh\"", true, SHIM_STDIO_ATTACH), 0);
+	assert_int_equal(rig_attach(&r, "t", &fd), 1);
+	assert_int_equal(rig_start(&r, &a, "t"), 0);
+	resize(&r, "t", 77, 33);
+	rig_send(fd, 0, "stty size\n");
+	assert_true(rig_expect(fd, &out, "33 77\r\n/ # ")); /* it listens again */
+	rig_send(fd, 1, ""); /* end of file */
+	assert_int_equal(rig_exit(&r, "t"), 0);
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	(void)close(fd);
+	assert_int_equal(rig_delete(&r, &a, "t"), 0);
+	assert_int_equal(rig_kill(&r, &a, "", SIGTERM, false), 0);
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, false), 0);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_foreground_client_holds_the_process(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	struct answer a, w;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"yes | head -c 3000000\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_attach(&r, "", &fd), 0);
+	rig_wait_begin(&r, &w, "");
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	for (int i = 0; i < 100; i++)
+		loop_turn(r.loop, 10);
+	assert_false(w.done); /* nobody reads */
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
+	assert_int_equal(out.len, 3000000);
+	RIG_UNTIL(&r, w.done);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	(void)close(fd);
+	rig_down(&r);
+}
+
+static void
+test_late_client_that_does_not_read_is_dropped(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"cat; yes | head -c 3000000\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, SHIM_STDIO_ATTACH, "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_attach(&r, "", &fd), 0);
+	rig_send(fd, 1, "");
+	assert_int_equal(rig_exit(&r, ""), 0);
+	assert_int_equal(rig_drain(fd, &out, &err, 10), 4);
+	assert_true(out.len < 3000000);
+	assert_non_null(strstr(buf_str(&err), "1 MiB"));
+	(void)close(fd);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_shim_killed(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	Containerd__Task__V2__DeleteResponse *rep;
+	struct answer a, w;
+	struct rig r;
+	pid_t pid;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	pid = rig_pid(&r, "");
+	rig_wait_begin(&r, &w, "");
+	loop_turn(r.loop, 50);
+	assert_return_code(kill(r.shim, SIGKILL), errno);
+	RIG_UNTIL(&r, w.done);
+	assert_int_equal(w.e.code, ERR_UNAVAILABLE);
+	assert_return_code(kill(pid, 0), errno); /* lives on */
+	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	rep = containerd__task__v2__delete_response__unpack(NULL, out.len, (uint8_t *)out.data);
+	assert_non_null(rep);
+	assert_int_equal(rep->exit_status, 137);
+	containerd__task__v2__delete_response__free_unpacked(rep, NULL);
+	assert_int_equal(rig_program(&r, "delete", &out), 0); /* again */
+	rig_clear(&r);
+}
+
+static void
+test_shim_killed_and_runtime_state_lost(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	AUTO(free_ptr) char *runtime = NULL;
+	struct err e = ERR_ZERO;
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"sleep 100 & sleep 100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_return_code(kill(r.shim, SIGKILL), errno);
+	runtime = xasprintf("%s/runtime", r.state);
+	assert_int_equal(fs_remove_tree(AT_FDCWD, runtime, &e), 0);
+	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	rig_clear(&r);
+}
+
+static void
+test_second_start_is_refused(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"true\"", false, false);
+	assert_int_not_equal(rig_program(&r, "start", &out), 0);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0); /* the first one still serves */
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_fifos(void **state)
+{
+	AUTO(free_ptr) char *in = NULL, *out = NULL;
+	struct answer a;
+	struct rig r;
+	char text[64] = "";
+	int from, to;
+	Containerd__Task__V2__CloseIORequest close_io;
+
+	(void)state;
+	rig_up(&r, "\"cat\"", false, true);
+	in = xasprintf("%s/in", r.dir);
+	out = xasprintf("fifo://%s/out", r.dir);
+	assert_return_code(mkfifo(in, 0600), errno);
+	assert_return_code(mkfifo(out + 7, 0600), errno);
+	from = open(out + 7, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(
+	    rig_create(&r, &a, false, SHIM_STDIO_ATTACH, "", ""), ERR_INVALID_ARGUMENT);
+	assert_int_equal(rig_create(&r, &a, false, in, out, ""), 0);
+	to = open(in, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(write(to, "through\n", 8), 8);
+	for (int i = 0; i < 500 && read(from, text, sizeof(text) - 1) <= 0; i++)
+		loop_turn(r.loop, 10);
+	assert_string_equal(text, "through\n");
+	(void)close(to);
+	containerd__task__v2__close_iorequest__init(&close_io);
+	close_io.id = r.id;
+	close_io.stdin = true;
+	assert_int_equal(rig_do(&r, &a, "CloseIO", &close_io.base, EMPTY), 0);
+	assert_int_equal(rig_exit(&r, ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	(void)close(from);
+	rig_down(&r);
+}
+
+/* A reader that goes away holds nobody up. */
+static void
+test_fifo_without_reader(void **state)
+{
+	AUTO(free_ptr) char *out = NULL;
+	struct answer a;
+	struct rig r;
+	int from;
+	char byte;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"echo x; sleep 12; yes | head -c 300000; exit 4\"", false, true);
+	out = xasprintf("%s/out", r.dir);
+	assert_return_code(mkfifo(out, 0600), errno);
+	from = open(out, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(rig_create(&r, &a, false, "", out, ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	for (int i = 0; i < 500 && read(from, &byte, 1) <= 0; i++)
+		loop_turn(r.loop, 10);
+	(void)close(from);
+	for (int i = 0; i < 130; i++)
+		loop_turn(r.loop, 100);
+	assert_int_equal(rig_exit(&r, ""), 4);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_log_rotates(void **state)
+{
+	AUTO(free_ptr) char *uri = NULL, *path = NULL;
+	struct answer a;
+	struct stat st;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sh\",\"-c\",\"seq 1 20000; echo -n tail; exit 0\"", false, false);
+	uri = xasprintf("cri-log://%s/own?max-size=100000&max-files=3", r.dir);
+	assert_int_equal(rig_create(&r, &a, false, "", uri, ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_exit(&r, ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	path = xasprintf("%s/own.2", r.dir);
+	assert_return_code(stat(path, &st), errno);
+	assert_true(st.st_size <= 100000 && st.st_size > 90000);
+	path[strlen(path) - 1] = '3';
+	assert_int_equal(stat(path, &st), -1);
+	path[strlen(path) - 2] = '\0';
+	assert_true(rig_file_has(path, "stdout F 20000\n"));
+	assert_true(rig_file_has(path, "stdout F tail\n"));
+	rig_down(&r);
+}
+
+static size_t
+private_kib(pid_t pid)
+{
+	AUTO(free_ptr) char *path = xasprintf("/proc/%d/smaps_rollup", (int)pid);
+	AUTO(file_close) FILE *f = fopen(path, "re");
+	char line[256];
+	size_t sum = 0, n;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "Private_%*[^:]: %zu kB", &n) == 1)
+			sum += n;
+	return sum;
+}
+
+static void
+test_memory_at_rest(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	size_t kib;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	exec_one(&r, "\"sh\",\"-c\",\"echo hello\"", 0, "hello\n");
+	kib = private_kib(r.shim);
+	print_message("private memory of the shim: %zu KiB\n", kib);
+	assert_true(kib > 0);
+#if !defined(__SANITIZE_ADDRESS__)
+	assert_true(kib < 1024);
+#endif
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, false), 0);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_output_and_exit_status),
+		cmocka_unit_test(test_ends_before_start_returns),
+		cmocka_unit_test(test_missing_command),
+		cmocka_unit_test(test_delete_without_start),
+		cmocka_unit_test(test_kill_and_many_waiters),
+		cmocka_unit_test(test_pause_and_kill_all),
+		cmocka_unit_test(test_execs),
+		cmocka_unit_test(test_stdin),
+		cmocka_unit_test(test_stdin_absent_is_null),
+		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_terminal_of_an_exec),
+		cmocka_unit_test(test_foreground_client_holds_the_process),
+		cmocka_unit_test(test_late_client_that_does_not_read_is_dropped),
+		cmocka_unit_test(test_shim_killed),
+		cmocka_unit_test(test_shim_killed_and_runtime_state_lost),
+		cmocka_unit_test(test_second_start_is_refused),
+		cmocka_unit_test(test_fifos),
+		cmocka_unit_test(test_fifo_without_reader),
+		cmocka_unit_test(test_log_rotates),
+		cmocka_unit_test(test_memory_at_rest),
+	};
+
+	if (geteuid() != 0 || access("/bin/busybox", X_OK) != 0) {
+		print_message("needs root and busybox-static\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
