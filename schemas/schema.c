@@ -29,18 +29,23 @@
 #define SUB_REC(r) &r##_schema
 #define SUB_RECS(r) &r##_schema
 
-#define AS_FIELD(M, f, TYPE, need, most, text)                                                   \
-	{ .name = #f, .kind = K_##TYPE, .must = NEED_##need, .max = (most),                      \
-		.offset = offsetof(struct M, f), .sub = SUB_##TYPE, .doc = (text) },
+#define AS_FIELD(M, f, TYPE, need, most, text)   \
+	{ .name = #f,                            \
+		.kind = K_##TYPE,                \
+		.must = NEED_##need,             \
+		.max = (most),                   \
+		.offset = offsetof(struct M, f), \
+		.sub = SUB_##TYPE,               \
+		.doc = (text) },
 
 /* A record without fields still needs an array with an element. */
-#define RECORD(record, text)                                                                     \
-	static const struct field record##_fields[] = { record##_FIELDS(AS_FIELD, record){       \
-	    .name = NULL } };                                                                    \
-	const struct schema record##_schema = { .name = #record,                                 \
-		.size = sizeof(struct record),                                                   \
-		.fields = record##_fields,                                                       \
-		.nfields = COUNT(record##_fields) - 1,                                           \
+#define RECORD(record, text)                                                               \
+	static const struct field record##_fields[] = { record##_FIELDS(AS_FIELD, record){ \
+	    .name = NULL } };                                                              \
+	const struct schema record##_schema = { .name = #record,                           \
+		.size = sizeof(struct record),                                             \
+		.fields = record##_fields,                                                 \
+		.nfields = COUNT(record##_fields) - 1,                                     \
 		.doc = (text) };
 #define RPC(...)
 #define COMMON(...)
@@ -53,14 +58,14 @@
 #define COMMON METHOD_DEF
 #define METHOD_DEF(...) METHOD_DEF_(ACTOR, __VA_ARGS__)
 #define METHOD_DEF_(...) METHOD_DEF__(__VA_ARGS__)
-#define METHOD_DEF__(a, m, q, p, g, who, how, text)                                              \
-	const struct method a##_##m##_method = { .actor = #a,                                    \
-		.name = #m,                                                                      \
-		.req = &q##_schema,                                                              \
-		.rep = &p##_schema,                                                              \
-		.progress = &g##_schema,                                                         \
-		.by = (who),                                                                     \
-		.flag = (how),                                                                   \
+#define METHOD_DEF__(a, m, q, p, g, who, how, text)           \
+	const struct method a##_##m##_method = { .actor = #a, \
+		.name = #m,                                   \
+		.req = &q##_schema,                           \
+		.rep = &p##_schema,                           \
+		.progress = &g##_schema,                      \
+		.by = (who),                                  \
+		.flag = (how),                                \
 		.doc = (text) };
 #include "schemas/all.h"
 

@@ -60,8 +60,8 @@ struct field {
 	const char *name;
 	enum field_kind kind;
 	bool must;
-	uint32_t max;    /* bytes or entries, 0 where it has no meaning */
-	uint32_t offset; /* in the struct */
+	uint32_t max;		  /* bytes or entries, 0 where it has no meaning */
+	uint32_t offset;	  /* in the struct */
 	const struct schema *sub; /* REC and RECS */
 	const char *doc;
 };
@@ -120,14 +120,14 @@ extern const unsigned event_kinds_count;
 #define T_RECS(r) struct r##_list
 #define AS_MEMBER(M, field, TYPE, need, max, doc) T_##TYPE field;
 
-#define RECORD(name, doc)                        \
-	struct name {                            \
-		name##_FIELDS(AS_MEMBER, name)   \
-	};                                       \
-	struct name##_list {                     \
-		struct name *v;                  \
-		uint32_t n;                      \
-	};                                       \
+#define RECORD(name, doc)                      \
+	struct name {                          \
+		name##_FIELDS(AS_MEMBER, name) \
+	};                                     \
+	struct name##_list {                   \
+		struct name *v;                \
+		uint32_t n;                    \
+	};                                     \
 	extern const struct schema name##_schema;
 #define RPC(...)
 #define COMMON(...)
@@ -144,7 +144,7 @@ extern const unsigned event_kinds_count;
 #define METHOD_DECL__(actor, name) extern const struct method actor##_##name##_method;
 #include "schemas/all.h"
 
-#define ACTOR_TABLE(actor)                              \
+#define ACTOR_TABLE(actor)                                   \
 	extern const struct method *const actor##_methods[]; \
 	extern const unsigned actor##_methods_count;
 ACTOR_TABLE(content)

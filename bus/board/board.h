@@ -29,23 +29,23 @@
 
 /* The states of a worker as the supervisor sees it. */
 enum board_state {
-	BOARD_DOWN,     /* not running, nothing planned */
+	BOARD_DOWN,	/* not running, nothing planned */
 	BOARD_STARTING, /* forked, not READY yet */
-	BOARD_RUNNING,  /* READY */
-	BOARD_BACKOFF,  /* died; starts again at next_start_ms */
-	BOARD_STOPPING  /* asked to end */
+	BOARD_RUNNING,	/* READY */
+	BOARD_BACKOFF,	/* died; starts again at next_start_ms */
+	BOARD_STOPPING	/* asked to end */
 };
 
 struct board_super {
 	uint64_t magic;
 	uint32_t version, pid;
-	uint32_t state;  /* enum board_state */
-	uint32_t starts; /* incarnations, this one too; restarts = starts - 1 */
+	uint32_t state;		      /* enum board_state */
+	uint32_t starts;	      /* incarnations, this one too; restarts = starts - 1 */
 	int64_t started_at, died_at;  /* Unix ns */
 	uint64_t next_start_mono_ms;  /* with BOARD_BACKOFF */
-	int32_t death_status;         /* wait status of the last death, 0 = none */
+	int32_t death_status;	      /* wait status of the last death, 0 = none */
 	uint32_t death_by_supervisor; /* it was killed for a hang */
-	char death_text[BOARD_TEXT];  /* "killed by signal 11 (SIGSEGV)"; its last words behind it */
+	char death_text[BOARD_TEXT]; /* "killed by signal 11 (SIGSEGV)"; its last words behind it */
 	char name[16];
 };
 
@@ -60,18 +60,18 @@ struct board_poison {
 /* A download that runs: content's board only. total 0 = not known yet. */
 struct board_ingest {
 	uint64_t total, written; /* written: bytes that are in the file */
-	uint32_t seq;            /* futex word: raised with every change of written */
+	uint32_t seq;		 /* futex word: raised with every change of written */
 	uint32_t used;
 	char digest[80];
 };
 
 struct board_self {
-	uint64_t beat_mono_ms;    /* last turn of its loop */
-	uint64_t served, failed;  /* answers: replies, errors */
+	uint64_t beat_mono_ms;	 /* last turn of its loop */
+	uint64_t served, failed; /* answers: replies, errors */
 	uint64_t bytes_in, bytes_out;
-	uint32_t in_flight;       /* requests not answered yet */
+	uint32_t in_flight; /* requests not answered yet */
 	uint32_t in_hand_set;
-	uint8_t in_hand[16];      /* id of the request being executed on the stack */
+	uint8_t in_hand[16]; /* id of the request being executed on the stack */
 	uint64_t in_hand_since_mono_ms;
 	char in_hand_method[64];
 	char last_words[BOARD_TEXT];
@@ -93,7 +93,8 @@ void board_unmap(struct board **b);
 
 /* Makes or reuses STATE/board/<name> below dirfd, sized and with magic set; ret_fd is the caller's.
  * What an earlier incarnation left in self stays (poison, last words). */
-int board_create(int dirfd, const char *name, uint32_t uid, uint32_t gid, int *ret_fd, struct err *e);
+int
+board_create(int dirfd, const char *name, uint32_t uid, uint32_t gid, int *ret_fd, struct err *e);
 
 /* Copies a board so that every string in it ends; fails when magic or version is not ours. */
 int board_read(int dirfd, const char *name, struct board *out, struct err *e);

@@ -182,7 +182,7 @@ worker_main(int argc, char **argv, const struct worker_spec *spec)
 	(void)mallopt(
 	    M_ARENA_MAX, 1); /* libzmq's threads allocate little: not worth an arena each */
 	(void)umask(077);
-	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	if (worker_begin(w, &e) < 0) {
 		log_error("cannot start: %s", e.msg);
 		if (w->board != NULL)
