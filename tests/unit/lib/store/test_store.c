@@ -492,7 +492,7 @@ test_cut_short(void **state)
 	AUTO(free_ptr) char *whole = NULL;
 	AUTO(fd_close) int fd = -1;
 	unsigned lost = 0, fine = 0;
-	char name[16];
+	char name[24];
 	off_t size;
 
 	for (int i = 0; i < 60; i++) {
