@@ -20,8 +20,11 @@
 int
 blobs_open(struct blobs *b, int dirfd, struct work *work, struct board *board, struct err *e)
 {
-	int r;
+	int r = fs_mkdirs(
+	    dirfd, "blobs", 0750, e); /* of its own: the umask cuts what lies between */
 
+	if (r < 0)
+		return r;
 	*b = (struct blobs){ .algs = { -1, -1 }, .ingest_fd = -1, .work = work, .board = board };
 	if ((r = fs_open_dir(dirfd, "blobs/sha256", 0750, &b->algs[DIGEST_SHA256], e)) < 0 ||
 	    (r = fs_open_dir(dirfd, "blobs/sha512", 0750, &b->algs[DIGEST_SHA512], e)) < 0 ||
