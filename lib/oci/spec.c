@@ -254,6 +254,8 @@ make_process(const struct oci_image_config *image, const struct oci_spec_opts *o
 	(void)json_object_set_new(process, "user", make_user(&o->user));
 	(void)json_object_set_new(process, "capabilities", make_caps(caps));
 	(void)json_object_set_new(process, "noNewPrivileges", json_boolean(!o->privileged));
+	(void)json_object_set_new(
+	    process, "oomScoreAdj", json_integer(o->oom_score_adj > 0 ? o->oom_score_adj : 0));
 	(void)json_object_set_new(process, "rlimits",
 	    json_pack("[{s:s, s:i, s:i}]", "type", "RLIMIT_NOFILE", "hard", NOFILE_DEFAULT, "soft",
 		NOFILE_DEFAULT));
@@ -441,8 +443,9 @@ make_linux(const struct oci_spec_opts *o, uint64_t caps, struct arena *a)
 {
 	json_t *doc = json_object();
 
-	(void)json_object_set_new(
-	    doc, "cgroupsPath", json_string(arena_printf(a, "/coffer/%s/%s", o->ns, o->id)));
+	(void)json_object_set_new(doc, "cgroupsPath",
+	    json_string(arena_printf(
+		a, "%s/%s/%s", o->cgroup_root == NULL ? "/coffer" : o->cgroup_root, o->ns, o->id)));
 	(void)json_object_set_new(doc, "namespaces", make_namespaces(o->net_host));
 	(void)json_object_set_new(doc, "resources", make_resources(o));
 	if (o->privileged) {

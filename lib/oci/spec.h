@@ -6,7 +6,8 @@
  * Docker's rules: an entrypoint that is given replaces the image's and drops its cmd, arguments
  * replace cmd; environment merges by name, later wins, a name without '=' takes it away. Defaults as
  * containerd's ctr gives them: fourteen capabilities, masked and read-only paths, the default filter of
- * system calls, no_new_privs, RLIMIT_NOFILE 1024. Never makes a container killable last (oom score).
+ * system calls, no_new_privs, RLIMIT_NOFILE 1024. The score for the kernel's OOM killer is set, and never
+ * below 0: a container must not inherit the protection of the daemon that starts it.
  *
  * Only forms are checked here; files are opened by no function of this header. All input is data.
  */
@@ -39,7 +40,9 @@ struct oci_spec_opts {
 	uint64_t caps_host; /* mask of what the host lets us give; 0 = all */
 	const struct oci_label *annotations;
 	size_t nannotations;
-	const char *host_name; /* of the machine; for net_host */
+	const char *host_name;	 /* of the machine; for net_host */
+	const char *cgroup_root; /* NULL = \"/coffer\"; the container's is ROOT/NS/ID */
+	int oom_score_adj;	 /* what the container gets; 0 when it is less */
 };
 
 /* Appends the JSON to out. invalid_argument says what is wrong with which field. */

@@ -81,6 +81,34 @@ undo(struct op *op, const struct err *why)
 
 /* --- the last step -------------------------------------------------------------------------------- */
 
+/* Whoever starts the shim passes its score on; less than that cannot be had without a capability. */
+static int
+host_oom_score(void)
+{
+	AUTO(buf_free) struct buf text = BUF_ZERO;
+	struct err e = ERR_ZERO;
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/oom_score_adj", (long)getppid());
+	if (fs_read(AT_FDCWD, path, 64, &text, &e) < 0)
+		return 0;
+	return (int)strtol(buf_str(&text), NULL, 10);
+}
+
+/* Two daemons on one host must not share control groups: one that is not on the usual folder has its own
+ * root. */
+static const char *
+cgroup_root(struct op *op)
+{
+	uint32_t h = 2166136261u;
+
+	if (strcmp(op->t->state, "/run/coffer") == 0)
+		return "/coffer";
+	for (const char *p = op->t->state; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	return arena_printf(&op->arena, "/coffer-%08x", h);
+}
+
 /* What the supervisor could not give, its shims cannot either; 0 when that cannot be read. */
 static uint64_t
 host_caps(void)
@@ -126,7 +154,9 @@ make_spec(struct op *op, struct buf *out, struct err *e)
 		.caps_host = host_caps(),
 		.annotations = notes,
 		.nannotations = q->annotations.n,
-		.host_name = host };
+		.host_name = host,
+		.cgroup_root = cgroup_root(op),
+		.oom_score_adj = host_oom_score() };
 
 	for (uint32_t i = 0; i < q->annotations.n; i++)
 		notes[i] = (struct oci_label){ q->annotations.v[i].k, q->annotations.v[i].v };
