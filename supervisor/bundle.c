@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fault.h"
 #include "lib/base/fs.h"
 
 #define MOUNTS_MAX 1024 /* below one bundle */
@@ -205,6 +206,7 @@ bundle_remove(const struct folders *f, const char *ns, const char *id, struct er
 	if (!bundle_exists(f, ns, id))
 		return 0;
 	r = mounts_detach(bundle_path(f, ns, id, path), e);
+	FAULT_POINT("supervisor.bundle.detached");
 	return r < 0 ? r : tree_remove(f->bundles, ns, id, e);
 }
 

@@ -10,34 +10,25 @@
  *
  * Deadlines: STARTING: the limit to get ready; RUNNING: only after an abort, the time to die of it;
  * BACKOFF: the next start; STOPPING: the end of patience. All of a member's deadlines share due_ms.
- *
- * Crash story: when the supervisor is killed, workers see the end of their control socket and leave;
- * the next supervisor makes sure of it (ghost_clear) before it starts its own.
  */
 #include "supervisor/crew.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/fdpass.h"
 #include "lib/base/log.h"
-#include "supervisor/spawn.h"
 
 #define TICK_MS 1000
 #define ABORT_MS 1000 /* from SIGABRT to SIGKILL: room for a core file */
-#define GHOST_MS 2000 /* for a worker of an earlier supervisor to leave */
 #define BACKOFF_MS 100
 #define PACKETS_PER_TURN 32
 
@@ -47,14 +38,7 @@ enum happening { EV_START, EV_READY, EV_DIED, EV_SILENT, EV_DUE, EV_STOP, EV_COU
 
 static void fire(struct member *m, enum happening ev);
 static void timer_arm(struct crew *c);
-
-static void
-kill_pid(const struct member *m, int signo)
-{
-	/* By pidfd: never a process that took over the number. */
-	if (syscall(SYS_pidfd_send_signal, m->pidfd, signo, NULL, 0) < 0 && errno != ESRCH)
-		log_warn("signal %d to %s: %s", signo, proc_name(m->proc), strerror(errno));
-}
+static void death_run(void *arg, uint32_t events);
 
 static void
 timer_run(void *arg)
@@ -112,7 +96,7 @@ violation(struct member *m, const char *what)
 {
 	log_error("%s broke the control protocol: %s; it is replaced", proc_name(m->proc), what);
 	m->killed_for = what;
-	kill_pid(m, SIGKILL);
+	member_signal(m, SIGKILL);
 	loop_del(&m->on_control);
 }
 
@@ -188,166 +172,6 @@ crew_want(struct crew *c, bool orders, bool writable)
 		loop_fd_events(m->on_control, (orders ? EPOLLIN : 0U) | (writable ? EPOLLOUT : 0U));
 }
 
-/* --- birth ---------------------------------------------------------------------------------------- */
-
-static void death_run(void *arg, uint32_t events);
-
-struct arguments {
-	char uid[12], gid[12], groups[64];
-	char *v[20 + 2 * OPTIONS_MAX];
-	unsigned n;
-};
-
-static void
-arg_add(struct arguments *a, const char *name, const char *value)
-{
-	MUST(a->n + 3 <= COUNT(a->v));
-	a->v[a->n++] = (char *)(uintptr_t)name; /* execve does not write to them */
-	if (value != NULL)
-		a->v[a->n++] = (char *)(uintptr_t)value;
-	a->v[a->n] = NULL;
-}
-
-static void
-arguments_make(const struct member *m, struct arguments *a)
-{
-	const struct crew *c = m->crew;
-	const struct user *u = &c->folders->users[m->proc];
-	size_t at = 0;
-
-	(void)snprintf(a->uid, sizeof(a->uid), "%u", u->uid);
-	(void)snprintf(a->gid, sizeof(a->gid), "%u", u->gid);
-	a->groups[0] = '\0';
-	for (unsigned i = 0; i < u->ngroups && at < sizeof(a->groups); i++)
-		at += (size_t)snprintf(a->groups + at, sizeof(a->groups) - at, "%s%u",
-		    i == 0 ? "" : ",", u->groups[i]);
-	a->n = 0;
-	arg_add(a, m->program, NULL);
-	arg_add(a, "--root", c->folders->root);
-	arg_add(a, "--state", c->folders->state);
-	arg_add(a, "--log-level", c->config->log_level);
-	arg_add(a, "--log-format", c->config->log_format);
-	arg_add(a, "--uid", a->uid);
-	arg_add(a, "--gid", a->gid);
-	arg_add(a, "--groups", a->groups);
-	for (unsigned i = 0; i < c->config->options[m->proc].n; i++)
-		arg_add(a, "-o", c->config->options[m->proc].line[i]);
-}
-
-/* The board for a new incarnation: made whole again should the last one have harmed it. */
-static int
-board_renew(struct member *m, struct err *e)
-{
-	const struct folders *f = m->crew->folders;
-	const struct user *u = &f->users[m->proc];
-	int fd = -1, r;
-
-	r = board_create(f->boards, proc_name(m->proc), u->uid, f->coffer, &fd, e);
-	if (r < 0)
-		return r;
-	fd_close(&m->board);
-	m->board = fd;
-	return 0;
-}
-
-/* Looked for at each start: an upgrade may be moving it just now. */
-static int
-program_find(struct member *m, struct err *e)
-{
-	const char *const dirs[] = { m->crew->self_dir, CF_LIBEXECDIR };
-
-	for (size_t i = 0; i < COUNT(dirs); i++) {
-		int n = snprintf(m->program, sizeof(m->program), "%s%s/coffer-%s", dirs[i],
-		    i == 0 ? "/libexec" : "", proc_name(m->proc));
-
-		if (n < (int)sizeof(m->program) && access(m->program, X_OK) == 0)
-			return 0;
-	}
-	return err_set(e, ERR_NOT_FOUND, "program coffer-%s is neither in %s/libexec nor in %s",
-	    proc_name(m->proc), dirs[0], dirs[1]);
-}
-
-/* Lets go of a process that is reaped. */
-static void
-forget(struct member *m)
-{
-	loop_del(&m->on_death);
-	loop_del(&m->on_control);
-	fd_close(&m->control);
-	fd_close(&m->pidfd);
-	m->pid = 0;
-}
-
-static int
-birth(struct member *m, struct err *e)
-{
-	struct crew *c = m->crew;
-	AUTO(fd_close) int ours = -1;
-	AUTO(fd_close) int theirs = -1;
-	AUTO(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct arguments a;
-	int pair[2], r = program_find(m, e);
-
-	if (r < 0 || (r = board_renew(m, e)) < 0)
-		return r;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, errno, "make control socket");
-	ours = pair[0];
-	theirs = pair[1];
-	if (null < 0 || fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
-		return err_sys(e, errno, "prepare descriptors");
-	arguments_make(m, &a);
-	r = spawn(&(struct spawn){ .path = m->program,
-		      .argv = a.v,
-		      .envp = environ,
-		      .cwd = "/",
-		      .fds = { null, STDERR_FILENO, STDERR_FILENO, theirs,
-			  c->folders->mailboxes[m->proc], m->board },
-		      .nfds = BOARD_FD + 1 },
-	    &m->pid, &m->pidfd, e);
-	if (r < 0)
-		return r;
-	m->on_death = loop_fd(c->loop, m->pidfd, EPOLLIN, death_run, m);
-	m->on_control = loop_fd(c->loop, ours, EPOLLIN, control_run, m);
-	m->control = fd_take(&ours);
-	if (m->proc == PROC_TASK)
-		c->held = false;
-	if (m->on_death != NULL && m->on_control != NULL)
-		return 0;
-	r = err_sys(e, errno, "watch %s", m->program);
-	kill_pid(m, SIGKILL);
-	(void)waitpid(m->pid, NULL, 0);
-	forget(m);
-	return r;
-}
-
-/* A worker of a supervisor that was killed, still leaving: two of them must never share a store. */
-static void
-ghost_clear(const struct member *m, pid_t pid)
-{
-	AUTO(fd_close) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	char link[32], exe[PATH_MAX], want[32];
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	const char *base;
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	(void)snprintf(link, sizeof(link), "/proc/%d/exe", pid);
-	n = readlink(link, exe, sizeof(exe) - 1);
-	exe[n > 0 ? n : 0] = '\0';
-	base = strrchr(exe, '/');
-	(void)snprintf(want, sizeof(want), "/coffer-%s", proc_name(m->proc));
-	if (base == NULL || strncmp(base, want, strlen(want)) != 0)
-		return;
-	if (poll(&p, 1, GHOST_MS) == 0) {
-		log_warn("%s of an earlier cofferd (pid %d) does not leave: killed",
-		    proc_name(m->proc), pid);
-		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
-		(void)poll(&p, 1, GHOST_MS);
-	}
-}
-
 /* --- actions of the state table -------------------------------------------------------------------- */
 
 static void
@@ -413,7 +237,7 @@ do_start(struct member *m)
 
 	m->killed_for = NULL;
 	m->beat = m->silent_ms = 0;
-	if (birth(m, &e) < 0) {
+	if (member_birth(m, death_run, control_run, &e) < 0) {
 		log_error("start %s: %s", proc_name(m->proc), e.msg);
 		(void)snprintf(
 		    m->super.death_text, sizeof(m->super.death_text), "not started: %.480s", e.msg);
@@ -422,9 +246,12 @@ do_start(struct member *m)
 		do_wait(m);
 		return;
 	}
+	if (m->proc == PROC_TASK)
+		m->crew->held = false;
 	m->super.starts++;
 	m->super.started_at = clock_real_ns();
 	enter(m, BOARD_STARTING, (uint64_t)m->crew->config->start_s * 1000);
+	FAULT_POINT("supervisor.worker.started");
 	log_debug("%s started (pid %d)", proc_name(m->proc), m->pid);
 }
 
@@ -452,7 +279,7 @@ do_abort(struct member *m)
 	m->killed_for = m->state == BOARD_RUNNING ? "it stopped beating"
 						  : "it did not get ready in time";
 	log_error("%s (pid %d): %s; aborted", proc_name(m->proc), m->pid, m->killed_for);
-	kill_pid(m, SIGABRT);
+	member_signal(m, SIGABRT);
 	m->due_ms = clock_mono_ms() + ABORT_MS;
 	timer_arm(m->crew);
 }
@@ -464,7 +291,7 @@ do_due(struct member *m)
 		do_abort(m);
 		return;
 	}
-	kill_pid(m, SIGKILL);
+	member_signal(m, SIGKILL);
 }
 
 static void
@@ -472,14 +299,14 @@ do_kill(struct member *m)
 {
 	log_warn("%s (pid %d) does not end: killed", proc_name(m->proc), m->pid);
 	m->killed_for = "it did not end in time";
-	kill_pid(m, SIGKILL);
+	member_signal(m, SIGKILL);
 }
 
 static void
 do_ask(struct member *m)
 {
 	enter(m, BOARD_STOPPING, (uint64_t)m->crew->config->stop_s * 1000);
-	kill_pid(m, SIGTERM);
+	member_signal(m, SIGTERM);
 }
 
 static void
@@ -572,7 +399,7 @@ death_run(void *arg, uint32_t events)
 	if (waitpid(m->pid, &status, WNOHANG) == 0)
 		return;
 	death_record(m, status);
-	forget(m);
+	member_forget(m);
 	if (m->state == BOARD_RUNNING && clock_mono_ms() - m->since_ms >= healthy_ms)
 		m->fails = 0;
 	if (m->proc == PROC_TASK)
@@ -581,6 +408,20 @@ death_run(void *arg, uint32_t events)
 }
 
 /* --- the pulse -------------------------------------------------------------------------------------- */
+
+/* As the first process of a container we inherit what nobody waits for. Ours are reaped in the turn in
+ * which they die, so who is found twice is a stranger. */
+static void
+strangers_reap(struct crew *c)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	if (getpid() != 1 || waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return;
+	if (info.si_pid != 0 && info.si_pid == c->stranger)
+		(void)waitpid(info.si_pid, NULL, WNOHANG);
+	c->stranger = info.si_pid;
+}
 
 /* Counts only time that we were running ourselves: a machine that slept has no silent workers. */
 static void
@@ -603,6 +444,7 @@ tick_run(void *arg)
 		if (m->silent_ms > (uint64_t)c->config->hang_s * 1000)
 			fire(m, EV_SILENT);
 	}
+	strangers_reap(c);
 }
 
 /* --- as a whole ------------------------------------------------------------------------------------- */
@@ -611,13 +453,13 @@ static int
 member_open(struct member *m, struct err *e)
 {
 	static struct board was;
-	int r = board_renew(m, e);
+	int r = member_board_renew(m, e);
 
 	if (r < 0 || (r = board_read_fd(m->board, &was, e)) < 0)
 		return r;
 	m->super = was.super;
 	if (m->super.pid > 0)
-		ghost_clear(m, (pid_t)m->super.pid);
+		member_ghost_clear(m, (pid_t)m->super.pid);
 	enter(m, BOARD_DOWN, 0);
 	return 0;
 }
@@ -628,15 +470,12 @@ crew_open(struct crew *c, struct loop *l, const struct config *config, const str
 {
 	int r;
 
-	*c = (struct crew){
-		.loop = l, .config = config, .folders = f, .hooks = *hooks, .self_dir = self_dir
-	};
+	*c = (struct crew){ .loop = l, .config = config, .hooks = *hooks };
 	for (unsigned i = 0; i < PROC_COUNT; i++) {
 		struct member *m = &c->members[i];
 
+		member_init(m, i, l, config, f, self_dir);
 		m->crew = c;
-		m->proc = i;
-		m->pidfd = m->control = m->board = -1;
 	}
 	for (unsigned i = 0; i < PROC_COUNT; i++)
 		if ((r = member_open(&c->members[i], e)) < 0)
@@ -665,7 +504,7 @@ crew_stop(struct crew *c)
 	}
 	for (unsigned i = 0; i < PROC_COUNT; i++)
 		if (c->members[i].pidfd >= 0)
-			kill_pid(&c->members[i], SIGKILL);
+			member_signal(&c->members[i], SIGKILL);
 }
 
 void
@@ -678,7 +517,7 @@ crew_close(struct crew *c)
 	for (unsigned i = 0; i < PROC_COUNT; i++) {
 		struct member *m = &c->members[i];
 
-		forget(m);
+		member_forget(m);
 		fd_close(&m->board);
 	}
 }

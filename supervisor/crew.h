@@ -9,11 +9,8 @@
 #ifndef CF_SUPERVISOR_CREW_H
 #define CF_SUPERVISOR_CREW_H
 
-#include "bus/board/board.h"
-#include "lib/base/loop.h"
-#include "supervisor/config.h"
 #include "supervisor/control.h"
-#include "supervisor/folders.h"
+#include "supervisor/member.h"
 
 struct crew;
 
@@ -28,34 +25,16 @@ struct crew_hooks {
 	void (*stopped)(void *arg);   /* after crew_stop: none is left */
 };
 
-struct member {
-	struct crew *crew;
-	unsigned proc;
-	enum board_state state;
-	pid_t pid;
-	int pidfd, control, board;
-	struct loop_source *on_death, *on_control;
-	struct board_super super;
-	uint64_t due_ms;   /* monotonic; what is due depends on the state; 0 = nothing */
-	uint64_t since_ms; /* it is in its state since then */
-	uint64_t beat, silent_ms;
-	unsigned fails; /* deaths without a healthy spell between */
-	bool ever_ready;
-	const char *killed_for; /* by us; NULL = it was not */
-	char program[PATH_MAX];
-};
-
 struct crew {
 	struct loop *loop;
 	const struct config *config;
-	const struct folders *folders;
-	const char *self_dir;
 	struct crew_hooks hooks;
 	struct member members[PROC_COUNT];
 	struct loop_source *timer, *tick;
 	uint64_t last_tick_ms;
 	bool told_ready, stopping;
-	bool held; /* orders are not read for now */
+	pid_t stranger; /* a dead child that is not ours */
+	bool held;	/* orders are not read for now */
 };
 
 /* Starts every worker: programs are looked for in self_dir/libexec, then where they are installed.

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fault.h"
 #include "lib/base/fs.h"
 
 #define MAILBOX_BACKLOG 1024
@@ -269,6 +270,7 @@ folders_open(struct folders *f, const struct config *c, struct err *e)
 	    (r = lock_take(root, f->root, &f->root_lock, e)) < 0 ||
 	    (r = table_make(f, root, state, e)) < 0)
 		return r;
+	FAULT_POINT("supervisor.folders.made");
 	for (unsigned i = 0; i < PROC_COUNT; i++)
 		if ((r = mailbox_open(f, i, e)) < 0)
 			return r;

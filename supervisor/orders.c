@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fault.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
 #include "supervisor/bundle.h"
@@ -257,6 +258,7 @@ exit_run(void *arg, uint32_t events)
 	(void)events;
 	if (waitpid(j->pid, &status, WNOHANG) == 0)
 		return;
+	FAULT_POINT("supervisor.call.ended");
 	/* What it left in the pipes; not to their end, which a daemon that it forked may hold open. */
 	(void)drain_out(j);
 	(void)drain_err(j);
@@ -328,6 +330,7 @@ call_begin(struct job *j, const char *verb, int in, struct err *e)
 		return r;
 	}
 	j->timer = loop_once(os->loop, j->order.timeout_ms, late_run, j);
+	FAULT_POINT("supervisor.call.started");
 	return RUNS;
 }
 
@@ -343,6 +346,7 @@ do_start(struct job *j, struct err *e)
 	if ((r = memfd_check(j->fds[1], "the options", e)) < 0 ||
 	    (r = bundle_make(f, j->order.ns, j->order.id, j->fds[0], e)) < 0)
 		return r;
+	FAULT_POINT("supervisor.bundle.made");
 	(void)lseek(j->fds[1], 0, SEEK_SET);
 	r = call_begin(j, "start", j->fds[1], e);
 	if (r < 0)

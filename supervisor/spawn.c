@@ -25,6 +25,8 @@ spawn_guard_stdio(struct err *e)
 {
 	int fd;
 
+	(void)close_range(
+	    STDERR_FILENO + 1, ~0U, 0); /* an old kernel: they stay ours, no child gets them */
 	do
 		fd = open("/dev/null", O_RDWR); /* inherited on purpose: 0, 1 and 2 */
 	while (fd >= 0 && fd <= STDERR_FILENO);

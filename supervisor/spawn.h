@@ -27,8 +27,8 @@ struct spawn {
 /* ret_pidfd is the caller's (close-on-exec). not_found when the program is not there. */
 int spawn(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd, struct err *e);
 
-/* /dev/null on the first three descriptors where nothing is open: what we open later never lands
- * there. */
+/* /dev/null on the first three descriptors where nothing is open, so that what we open later never lands
+ * there; all others that we were started with are closed. */
 int spawn_guard_stdio(struct err *e);
 
 #endif
