@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -178,7 +180,12 @@ static int
 end_group(const char *dir, struct err *e)
 {
 	const struct timespec nap = { .tv_nsec = 10000000 };
+	struct statfs fs;
 
+	/* Some runtimes make folders of that name where no hierarchy is mounted; they are not groups. */
+	if (statfs(dir, &fs) == 0 && fs.f_type != CGROUP_SUPER_MAGIC &&
+	    fs.f_type != CGROUP2_SUPER_MAGIC)
+		return 0;
 	for (int i = 0; i < TRIES; i++) {
 		if (remove_group(AT_FDCWD, dir, 0) == 0)
 			return 0;

@@ -11,7 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -545,12 +546,13 @@ rig_cgroups(const struct rig *r)
 {
 	AUTO(dir_close) DIR *d = opendir("/sys/fs/cgroup");
 	struct dirent *ent;
+	struct statfs fs;
 	size_t n = 0;
 
 	while ((ent = readdir(d)) != NULL) {
 		AUTO(free_ptr) char *p = xasprintf("/sys/fs/cgroup/%s/rig/%s", ent->d_name, r->id);
 
-		n += access(p, F_OK) == 0;
+		n += statfs(p, &fs) == 0 && fs.f_type != TMPFS_MAGIC;
 	}
 	return n;
 }
@@ -601,6 +603,7 @@ rig_down(struct rig *r)
 	(void)fs_read(AT_FDCWD, shim_log, 1u << 20, &words, &e);
 	if (words.len > 0)
 		print_message("shim said: %s", words.data);
+	assert_null(strstr(buf_str(&words), "Sanitizer"));
 	rig_clear(r);
 }
 

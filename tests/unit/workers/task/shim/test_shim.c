@@ -308,7 +308,7 @@ test_terminal_of_an_exec(void **state)
 	resize(&r, "t", 77, 33);
 	rig_send(fd, 0, "stty size\n");
 	assert_true(rig_expect(fd, &out, "33 77\r\n/ # ")); /* it listens again */
-	rig_send(fd, 1, ""); /* end of file */
+	rig_send(fd, 1, "");				    /* end of file */
 	assert_int_equal(rig_exit(&r, "t"), 0);
 	assert_int_equal(rig_drain(fd, &out, &err, 10), 3);
 	(void)close(fd);
