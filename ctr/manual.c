@@ -189,7 +189,7 @@ bash_kind(const char *args)
 static void
 bash_verb(FILE *to, const struct verb *v)
 {
-	(void)fprintf(to, "\t%s%s%s) opts=\"", v->group == NULL ? "" : v->group,
+	(void)fprintf(to, "\t\"%s%s%s\") opts=\"", v->group == NULL ? "" : v->group,
 	    v->group == NULL ? "" : " ", v->name);
 	bash_options(to, v->opts, COUNT(v->opts), false);
 	(void)fputs("\" values=\"", to);
@@ -216,7 +216,8 @@ bash_group_verbs(FILE *to)
 	for (unsigned g = 0; g < groups_count; g++) {
 		(void)fprintf(to, "\t%s) echo \"", groups[g].name);
 		for (unsigned i = 0, n = 0; i < verbs_count; i++)
-			if (verbs[i].group != NULL && strcmp(verbs[i].group, groups[g].name) == 0)
+			if (verbs[i].group != NULL && !verbs[i].hidden &&
+			    strcmp(verbs[i].group, groups[g].name) == 0)
 				(void)fprintf(to, "%s%s", n++ == 0 ? "" : " ", verbs[i].name);
 		(void)fputs("\" ;;\n", to);
 	}
@@ -271,23 +272,27 @@ help_completion_bash(FILE *to)
 		(void)fprintf(to, " %s", groups[i].name);
 	(void)fputs("\"\n", to);
 	(void)fputs(
-	    "\tlocal cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-	    "\tlocal words=() globals=() i word opts values kind command\n"
+	    "\tlocal cur prev words cword names=() globals=() i word opts values kind command\n"
+	    "\t# References have colons, where bash would take words apart.\n"
+	    "\tif declare -F _get_comp_words_by_ref >/dev/null; then\n"
+	    "\t\t_get_comp_words_by_ref -n : cur prev words cword\n"
+	    "\telse\n"
+	    "\t\twords=(\"${COMP_WORDS[@]}\") cword=$COMP_CWORD\n"
+	    "\t\tcur=\"${words[cword]}\" prev=\"${words[cword-1]}\"\n"
+	    "\tfi\n"
 	    "\t_ctr_table \"\"\n"
 	    "\t# What stands before the word under the cursor, without options and their values.\n"
-	    "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	    "\t\tword=\"${COMP_WORDS[i]}\"\n"
+	    "\tfor ((i = 1; i < cword; i++)); do\n"
+	    "\t\tword=\"${words[i]}\"\n"
 	    "\t\tcase \"$word\" in\n"
-	    "\t\t-a|--address|-n|--namespace) globals+=(\"$word\" \"${COMP_WORDS[i+1]}\"); i=$((i "
-	    "+ 1)) "
+	    "\t\t-a|--address|-n|--namespace) globals+=(\"$word\" \"${words[i+1]}\"); i=$((i + 1)) "
 	    ";;\n"
 	    "\t\t-*) [[ \" $values \" == *\" $word \"* ]] && i=$((i + 1)) ;;\n"
 	    "\t\t*)\n"
-	    "\t\t\twords+=(\"$word\")\n"
-	    "\t\t\tcommand=$(_ctr_group \"${words[0]}\")\n"
-	    "\t\t\tif [[ -n \"$(_ctr_verbs \"$command\")\" ]]; then\n"
-	    "\t\t\t\t[[ ${#words[@]} -ge 2 ]] && command+=\" $(_ctr_verb \"$command\" "
-	    "\"${words[1]}\")\"\n"
+	    "\t\t\tnames+=(\"$word\")\n"
+	    "\t\t\tcommand=$(_ctr_group \"${names[0]}\")\n"
+	    "\t\t\tif [[ -n \"$(_ctr_verbs \"$command\")\" && ${#names[@]} -ge 2 ]]; then\n"
+	    "\t\t\t\tcommand+=\" $(_ctr_verb \"$command\" \"${names[1]}\")\"\n"
 	    "\t\t\tfi\n"
 	    "\t\t\t_ctr_table \"$command\"\n"
 	    "\t\t\t;;\n"
@@ -296,7 +301,7 @@ help_completion_bash(FILE *to)
 	    "\tCOMPREPLY=()\n"
 	    "\tif [[ \"$prev\" == -* && \" $values \" == *\" $prev \"* ]]; then\n"
 	    "\t\tcase \"$prev\" in\n"
-	    "\t\t--env-file|--address) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
+	    "\t\t-a|--env-file|--address) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
 	    "\t\t--format) mapfile -t COMPREPLY < <(compgen -W \"table json\" -- \"$cur\") ;;\n"
 	    "\t\t--runtime) mapfile -t COMPREPLY < <(compgen -W \"runc crun\" -- \"$cur\") ;;\n"
 	    "\t\t--pull) mapfile -t COMPREPLY < <(compgen -W \"missing always never\" -- \"$cur\") "
@@ -304,13 +309,11 @@ help_completion_bash(FILE *to)
 	    "\t\t-n|--namespace) mapfile -t COMPREPLY < <(compgen -W \\\n"
 	    "\t\t\t\"$(ctr namespaces list -q 2>/dev/null)\" -- \"$cur\") ;;\n"
 	    "\t\tesac\n"
-	    "\t\treturn\n"
-	    "\tfi\n"
-	    "\tif [[ \"$cur\" == -* ]]; then\n"
+	    "\telif [[ \"$cur\" == -* ]]; then\n"
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \"$opts\" -- \"$cur\")\n"
-	    "\telif [[ ${#words[@]} -eq 0 ]]; then\n"
+	    "\telif [[ ${#names[@]} -eq 0 ]]; then\n"
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \"$top\" -- \"$cur\")\n"
-	    "\telif [[ ${#words[@]} -eq 1 && -n \"$(_ctr_verbs \"$command\")\" ]]; then\n"
+	    "\telif [[ ${#names[@]} -eq 1 && -n \"$(_ctr_verbs \"$command\")\" ]]; then\n"
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \"$(_ctr_verbs \"$command\")\" -- \"$cur\")\n"
 	    "\telif [[ -n \"$kind\" ]]; then\n"
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \\\n"

@@ -186,7 +186,7 @@ const struct verb verbs[] = {
 		"--rm the container stays, with its log and its exit status; containers start "
 		"runs it again.\n\n"
 		"The command replaces the one of the image; behind -- it may begin with a dash. "
-		"Our input is passed on with -i or -t.\n\n" TEXT_FOREGROUND,
+		"Its input is ctr's input.\n\n" TEXT_FOREGROUND,
 	    .examples = "# A command in a container that leaves nothing\n"
 			"ctr run --rm docker.io/library/busybox:latest hello echo hello\n"
 			"# A shell\n"
