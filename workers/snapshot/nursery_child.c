@@ -149,9 +149,9 @@ do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e
 
 	if (ret == 0 && implied.len > 0 && fs_write_all(FD_LIST, implied.data, implied.len) < 0)
 		ret = err_sys(e, errno, "note the implied folders");
-	buf_free(&implied);
 	(void)strcpy(r->diff_id, res.diff_id.text);
 	r->implied = implied.len > 0;
+	buf_free(&implied);
 	r->offset = res.offset;
 	r->bytes = res.usage.bytes;
 	r->inodes = res.usage.inodes;
