@@ -23,6 +23,7 @@
 #include <setjmp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/fault.h"
@@ -46,12 +47,16 @@ store_fail(struct store *s, int rc, struct err *e, const char *doing)
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
-	case MDB_PANIC:
 		return err_set(e, ERR_DATA_LOSS,
 		    "store %s: %s: %s; stop cofferd, put a saved copy of this folder in its place "
 		    "or move it away, and start again: without it this part starts empty, and "
 		    "images can be pulled again",
 		    s->path, doing, mdb_strerror(rc));
+	case MDB_PANIC:
+		return err_set(e, ERR_INTERNAL,
+		    "store %s: %s: the disk failed to write before, and this process cannot tell "
+		    "what is there; kill it, cofferd starts it again",
+		    s->path, doing);
 	case MDB_VERSION_MISMATCH:
 		return err_set(e, ERR_FAILED_PRECONDITION,
 		    "store %s: %s: written by another version of LMDB (%s)", s->path, doing,
@@ -165,6 +170,17 @@ txn_end(struct txn **t)
 	free_ptr(t);
 }
 
+/* LMDB says EIO for a write that came out short, which is what a disk that fills up does first. */
+static bool
+disk_full(struct store *s)
+{
+	struct statvfs fs;
+	int fd = -1;
+
+	return mdb_env_get_fd(s->env, &fd) == 0 && fstatvfs(fd, &fs) == 0 &&
+	       (uint64_t)fs.f_bavail * fs.f_frsize < STORE_TXN_MAX;
+}
+
 int
 store_commit(struct txn **t, struct err *e)
 {
@@ -176,6 +192,8 @@ store_commit(struct txn **t, struct err *e)
 		FAULT_POINT("store.commit.before");
 	rc = mdb_txn_commit((*t)->mdb); /* ends it, whatever comes of it */
 	txn_end(t);
+	if (rc == EIO && disk_full(s))
+		rc = ENOSPC;
 	if (rc != 0)
 		return store_fail(s, rc, e, "commit");
 	if (write)
