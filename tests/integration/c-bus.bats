@@ -26,7 +26,7 @@ same_workers()
 }
 
 @test "pull, create, start, wait, events, delete" {
-	same_workers life "$REG/coffer/busybox:latest"
+	same_workers life "$REG/coffer/layers:latest"
 	nothing_left bus-life
 }
 @test "attach: input and output" {
@@ -52,5 +52,5 @@ same_workers()
 	run setpriv --reuid "$uid" --regid "$uid" --groups "$(stat -c %g "$STATE/bus")" \
 	    timeout 10 "$COFFER_BUILD/ctr" images remove "$BB"
 	[[ $status != 0 ]]
-	assert_match 'ermission'
+	assert_match 'not for user'
 }
