@@ -161,6 +161,7 @@ attempt_failed(struct transfer *t, const struct err *e, unsigned after_s)
 {
 	uint64_t offset = ingest_offset(t->in);
 
+	ingest_flush(t->in);
 	if (offset > t->best) {
 		t->best = offset;
 		t->attempts = 0;
@@ -241,6 +242,9 @@ on_body(void *arg, struct http_req *h, const void *p, size_t n)
 		return HTTP_PAUSE;
 	}
 	t->bytes += n;
+	for (struct fetch *f = t->waiters; f != NULL; f = f->next)
+		if (f->moved != NULL)
+			f->moved(f->arg, ingest_offset(t->in));
 	return HTTP_TAKEN;
 }
 
@@ -357,9 +361,6 @@ on_ingest(void *arg, enum ingest_event what, const struct err *e)
 			t->paused = false;
 			remote_resume(t->req);
 		}
-		for (struct fetch *f = t->waiters; f != NULL; f = f->next)
-			if (f->moved != NULL)
-				f->moved(f->arg, ingest_written(t->in));
 		return;
 	case INGEST_DONE:
 		transfer_end(t, true, NULL);

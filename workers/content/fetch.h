@@ -20,8 +20,8 @@ struct fetch_doc;
 /* e == NULL: the blob is in the store. bytes: what had to be downloaded for this caller. The fetch is
  * gone after it. Never called from within fetch_start. */
 typedef void fetch_done_fn(void *arg, uint64_t bytes, const struct err *e);
-/* So many bytes are on disk. */
-typedef void fetch_moved_fn(void *arg, uint64_t written);
+/* So many bytes came, those of earlier attempts included. Called often; may not cancel. */
+typedef void fetch_moved_fn(void *arg, uint64_t came);
 
 struct fetch *fetch_start(struct content *c, struct remote *r, const struct digest *d,
     uint64_t size, fetch_done_fn *done, fetch_moved_fn *moved, void *arg);

@@ -45,7 +45,7 @@ struct ingest {
 	struct hasher *hash;
 	struct buf fill, out;
 	enum op op; /* the job that runs */
-	bool ready, finishing, restarting;
+	bool ready, flushing, finishing, restarting;
 	bool closed;	   /* nobody waits for it */
 	bool gone;	   /* its file was removed when it was closed */
 	bool reopening;	   /* taken up again although its file was removed */
@@ -244,12 +244,14 @@ job_next(struct ingest *in)
 		in->fill.len = 0;
 		in->ready = false;
 		job_start(in, OP_RESTART);
-	} else if (in->fill.len >= FILL_WRITE || (in->finishing && in->fill.len > 0)) {
+	} else if (in->fill.len >= FILL_WRITE ||
+		   ((in->finishing || in->flushing) && in->fill.len > 0)) {
 		struct buf swap = in->out;
 
 		in->out = in->fill;
 		in->fill = swap;
 		in->fill.len = 0;
+		in->flushing = false;
 		job_start(in, OP_WRITE);
 	} else if (in->finishing) {
 		job_start(in, OP_COMMIT);
@@ -347,6 +349,14 @@ ingest_add(struct ingest *in, const void *p, size_t n)
 }
 
 void
+ingest_flush(struct ingest *in)
+{
+	in->flushing = in->fill.len > 0;
+	if (in->op == OP_NONE)
+		job_next(in);
+}
+
+void
 ingest_finish(struct ingest *in)
 {
 	in->finishing = true;
@@ -376,12 +386,6 @@ uint64_t
 ingest_offset(const struct ingest *in)
 {
 	return in->written + (in->op == OP_WRITE ? in->out.len : 0) + in->fill.len;
-}
-
-uint64_t
-ingest_written(const struct ingest *in)
-{
-	return in->written;
 }
 
 void

@@ -36,6 +36,9 @@ ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *f
  * The caller keeps the sum within size. */
 bool ingest_add(struct ingest *in, const void *p, size_t n);
 
+/* Nothing will come for a while: write what is still in memory. */
+void ingest_flush(struct ingest *in);
+
 void ingest_finish(struct ingest *in);
 
 /* Throws away what is there: READY comes again with offset 0. */
@@ -46,9 +49,6 @@ void ingest_expect(struct ingest *in, uint64_t size);
 
 /* Bytes taken so far (ready ones and those on their way to the disk). */
 uint64_t ingest_offset(const struct ingest *in);
-/* Bytes that are in the file. */
-uint64_t ingest_written(const struct ingest *in);
-
 /* Ends it. keep: the file stays for a later download. A job that runs is left to end by itself. NULL is
  * fine. */
 void ingest_close(struct ingest **in, bool keep);
