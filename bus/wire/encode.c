@@ -90,8 +90,9 @@ check_field(const struct schema *s, const struct field *f, const void *p, struct
 		return err_set(e, ERR_INTERNAL, "encode %s.%s: missing", s->name, f->name);
 	}
 	if (f->max != 0 && extent(f, p) > f->max)
-		return err_set(e, ERR_INVALID_ARGUMENT, "%s.%s: %zu is more than the %u allowed",
-		    s->name, f->name, extent(f, p), f->max);
+		return err_set(e, ERR_INVALID_ARGUMENT,
+		    "%s.%s: %zu is more than the %u that are allowed", s->name, f->name,
+		    extent(f, p), f->max);
 	return 0;
 }
 
