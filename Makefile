@@ -49,7 +49,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections -Wl,--as
 ifneq ($(SAN),)
 ALL_CFLAGS  += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all -O1
 ALL_LDFLAGS += -fsanitize=$(SAN)
-WARN        += -Wno-null-dereference -Wno-format-truncation
+WARN        += -Wno-null-dereference $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
 else
 ALL_CFLAGS  += -D_FORTIFY_SOURCE=2
 endif
