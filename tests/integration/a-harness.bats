@@ -155,7 +155,7 @@ harness_second() { rm -rf "$T/root2" "$T/state2"; }
 
 @test "SIGTERM stops everything in order and leaves no socket that answers" {
 	ok coffer_stop TERM
-	run ! pgrep -x 'cofferd|coffer-(content|snapshot|task|events)'
+	no_crew
 	refused 1 'daemon|cofferd|connect|running' ctr images list
 }
 

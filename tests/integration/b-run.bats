@@ -26,8 +26,7 @@ teardown_file() { harness_down; }
 @test "every exit code is itself, signals are 128 and more" {
 	local code
 	for code in 0 1 2 77 125 126 127 255; do
-		run ctr run --rm "$BB" br-code sh -c "exit $code"
-		assert_status "$code"
+		run "-$code" ctr run --rm "$BB" br-code sh -c "exit $code"
 	done
 	run ctr run --rm "$BB" br-code sh -c 'kill -TERM $$; sleep 5'
 	[[ $status == 143 || $status == 0 ]] || fail "$status"
@@ -159,7 +158,8 @@ no_container() { ! ctr containers list -q | grep -qx "$1"; }
 }
 
 @test "-t: Ctrl-C goes to the container's foreground process, not to ctr" {
-	run on_terminal 'expect:[#$] ' 'send:sleep 1000\n' 'expect:sleep 1000' 'send:\x03' \
+	# The word comes when the shell has given the terminal back to its command.
+	run on_terminal 'expect:[#$] ' 'send:echo sl""eeps; sleep 1000\n' 'expect:sleeps' 'send:\x03' \
 	    'expect:[#$] ' 'send:echo al""ive; exit 9\n' 'expect:alive' \
 	    -- "$CTR" run --rm -t "$BB" br-ctrlc sh
 	assert_status 9

@@ -13,16 +13,16 @@ setup_file()
 }
 teardown_file() { harness_down; }
 
-crew=(content snapshot task events)
+workers=(content snapshot task events)
 counter='n=0; while [ $n -lt 2000 ]; do n=$((n+1)); echo tick $n; sleep 0.02; done'
 
 # kill_daemon: everything of it at once, shims not; then a new one
 kill_daemon()
 {
 	local pids
-	mapfile -t pids < <(pgrep -x 'cofferd|coffer-(content|snapshot|task|events)')
+	mapfile -t pids < <(crew)
 	kill -KILL "${pids[@]}"
-	wait_until 10 no_workers
+	wait_until 10 no_crew
 	coffer_start
 }
 # strike WHAT: a worker, "daemon", or "supervisor" (its workers end by themselves)
@@ -49,7 +49,7 @@ each_worker_while_running()
 	local what pid n=1
 	ok ctr run -d "$BB" fr-run sh -c "$counter"
 	pid=$(container_pid fr-run)
-	for what in "${crew[@]}" supervisor daemon; do
+	for what in "${workers[@]}" supervisor daemon; do
 		strike "$what" || fail "$what did not come back"
 		is_status fr-run running || fail "after the death of $what: $(task_status fr-run)"
 		[[ $(container_pid fr-run) == "$pid" ]] || fail "another process after $what"
@@ -83,12 +83,12 @@ each_worker_while_running()
 			local root
 			root=/proc/$(container_pid "fr-exit-$what")/root
 			if [[ $what == daemon ]]; then
-				mapfile -t pids < <(pgrep -x 'cofferd|coffer-(content|snapshot|task|events)')
+				mapfile -t pids < <(crew)
 				kill -KILL "${pids[@]}"
 			else
 				coffer_stop KILL
 			fi
-			wait_until 10 no_workers
+			wait_until 10 no_crew
 			touch "$root/go"
 			wait_until 10 gone "$(pgrep -f 'while.*-e /go' | head -n 1)" || true
 			coffer_start
@@ -106,7 +106,7 @@ each_worker_while_running()
 
 @test "ctr run in the foreground does not notice a worker's death" {
 	local what
-	for what in "${crew[@]}"; do
+	for what in "${workers[@]}"; do
 		"$CTR" run --rm "$BB" "fr-fg-$what" sh -c 'for i in $(seq 1 50); do echo tick $i; sleep 0.02; done; exit 9' \
 		    >"$T/fg" 2>"$T/fg.err" 3>&- &
 		local pid=$! status=0
@@ -135,7 +135,7 @@ each_worker_while_running()
 @test "exec goes on, with its exit code" {
 	local what pid status
 	ok ctr run -d "$BB" fr-exec sleep 1000
-	for what in "${crew[@]}" daemon; do
+	for what in "${workers[@]}" daemon; do
 		"$CTR" containers exec --exec-id "x-$what" fr-exec \
 		    sh -c 'for i in $(seq 1 50); do echo tick $i; sleep 0.02; done; exit 6' >"$T/ex" 2>&1 3>&- &
 		pid=$! status=0
@@ -215,7 +215,7 @@ ingested() { (($(du -sb "$ROOT/content/ingest" | cut -f 1) > $1)); }
 	pid=$!
 	wait_until 10 event_began
 	i=0
-	for what in "${crew[@]}"; do
+	for what in "${workers[@]}"; do
 		i=$((i + 1))
 		ok ctr run --rm "$BB" "fr-ev-$i-a" true
 		kill_worker "$what"
@@ -259,7 +259,7 @@ last_event() { grep '/containers/delete' "$T/ev" | grep -q 'fr-ev-4-b'; }
 	pid=$(container_pid fr-term)
 	coffer_stop TERM
 	! gone "$pid" || fail "the container died with the daemon"
-	pgrep containerd-shim
+	[[ -n $(shims) ]]
 	coffer_start
 	is_status fr-term running
 	[[ $(container_pid fr-term) == "$pid" ]]
@@ -274,7 +274,7 @@ last_event() { grep '/containers/delete' "$T/ev" | grep -q 'fr-ev-4-b'; }
 	ok ctr run -d "$BB" fr-shim sleep 1000
 	pid=$(container_pid fr-shim)
 	shim=$(sed -n 's/^PPid:\t//p' "/proc/$pid/status")
-	[[ $(cat "/proc/$shim/comm") == containerd-shim* ]]
+	[[ $(readlink "/proc/$shim/exe") == *containerd-shim* ]]
 	kill -KILL "$shim"
 	wait_until 15 is_status fr-shim stopped
 	wait_until 10 gone "$pid"

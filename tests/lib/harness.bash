@@ -46,6 +46,21 @@ gone()
 	[[ $(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) != [RSDTt] ]]
 }
 
+# running PATTERN...: pids of processes whose program's file has a name like that
+running()
+{
+	local p
+
+	for p in "$@"; do
+		find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "*/$p" 2>/dev/null
+	done | cut -d / -f 3
+}
+shims() { running 'containerd-shim*'; }
+no_shims() { [[ -z $(shims) ]]; }
+# The daemon's own processes, shims not.
+crew() { running cofferd 'coffer-*'; }
+no_crew() { [[ -z $(crew) ]]; }
+
 # now_ms: milliseconds since 1970
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
@@ -92,9 +107,8 @@ coffer_stop()
 	wait_until 20 gone "$pid" || return 1
 	rm -f "$T/cofferd.pid"
 	# What it started ends by itself, but for shims.
-	wait_until 10 no_workers
+	wait_until 10 no_crew
 }
-no_workers() { ! pgrep -x 'cofferd|coffer-(content|snapshot|task|events)' >/dev/null; }
 
 # worker_pid NAME
 worker_pid()
@@ -159,17 +173,13 @@ harness_up()
 	coffer_start || return 1
 }
 
-# Ends every process of this file's namespace but the runner's own.
+# Ends whatever of ours still runs in this file's namespace.
 harness_kill_all()
 {
-	local pid self=" $$ $BASHPID $PPID 1 " p=$BASHPID
+	local pid
 
-	while ((p > 1)); do
-		p=$(sed -n 's/^PPid:\t//p' "/proc/$p/status")
-		self+="$p "
-	done
-	for pid in $(pgrep -x 'cofferd|containerd-shim|docker-registry|coffer-(content|snapshot|task|events)'); do
-		[[ $self == *" $pid "* ]] || kill -KILL "$pid" 2>/dev/null
+	for pid in $(running cofferd 'coffer-*' 'containerd-shim*' docker-registry); do
+		kill -KILL "$pid" 2>/dev/null
 	done
 }
 
@@ -189,15 +199,24 @@ harness_down()
 	registry_stop main
 	evil_stop
 	harness_kill_all
+	wait_until 5 no_shims || true
+	# What a failed test left: these groups are this daemon's alone.
+	find /sys/fs/cgroup -depth -type d -path "*/$(cgroup_root)*" -exec rmdir {} + 2>/dev/null || true
 	[[ -e $T/keep ]] || rm -rf --one-file-system "$T" 2>/dev/null || true
 }
 
-# Every file's own teardown calls this: it marks a failure for harness_down.
+# After each test; a failure keeps the folder, and what the test left must not fail the next ones.
+# KEEP: containers of the whole file.
 teardown()
 {
-	if [[ -z ${BATS_TEST_COMPLETED-} && -z ${BATS_TEST_SKIPPED-} ]]; then
-		: >"$T/keep"
-	fi
+	local id
+
+	[[ -z ${BATS_TEST_COMPLETED-} && -z ${BATS_TEST_SKIPPED-} ]] || return 0
+	: >"$T/keep"
+	for id in $(CTR_LIMIT=10 ctr containers list -q 2>/dev/null); do
+		[[ " ${KEEP-} " == *" $id "* ]] ||
+		    CTR_LIMIT=10 ctr containers delete --force "$id" >/dev/null 2>&1 || true
+	done
 }
 
 # --- a registry that misbehaves --------------------------------------------------------------------
@@ -261,8 +280,7 @@ refused()
 	local want=$1 regex=$2
 	shift 2
 
-	run --separate-stderr "$@"
-	assert_status "$want" || return 1
+	run --separate-stderr "-$want" "$@"
 	[[ -z $output ]] || fail "printed: $output" || return 1
 	[[ $stderr == "ctr: "* ]] || fail "does not start with the program's name: $stderr" || return 1
 	[[ $stderr != *$'\n'* ]] || fail "more than one line: $stderr" || return 1
@@ -292,8 +310,9 @@ nothing_left()
 {
 	local found id
 
-	wait_until 5 no_shims || fail "shims: $(pgrep -a 'containerd-shim')" || return 1
-	found=$(pgrep -a '^(runc|crun|runc:.*)$') && { fail "runtimes: $found" || return 1; }
+	wait_until 5 no_shims || fail "shims: $(shims)" || return 1
+	found=$(running runc crun)
+	[[ -z $found ]] || fail "runtimes: $found" || return 1
 	found=$(grep -F " $STATE/" /proc/self/mountinfo) && { fail "mounts: $found" || return 1; }
 	found=$(find "$STATE/bundles" -mindepth 2 2>/dev/null) && [[ -n $found ]] && {
 		fail "bundles: $found" || return 1
@@ -306,11 +325,25 @@ nothing_left()
 	found=$(ctr snapshots list --format json | jq -r '.[] | select(.kind != "committed") | .key')
 	[[ -z $found ]] || fail "snapshots: $found" || return 1
 	for id in "$@"; do
-		found=$(find /sys/fs/cgroup -type d -name "*$id*" 2>/dev/null)
+		found=$(cgroups_of "$id")
 		[[ -z $found ]] || fail "control groups: $found" || return 1
 	done
 }
-no_shims() { ! pgrep 'containerd-shim' >/dev/null; }
+# cgroup_root: the name of this daemon's control groups (FNV-1a of its state folder)
+cgroup_root()
+{
+	local i h=2166136261
+
+	for ((i = 0; i < ${#STATE}; i++)); do
+		h=$((((h ^ $(printf '%d' "'${STATE:i:1}")) * 16777619) & 0xffffffff))
+	done
+	printf 'coffer-%08x\n' "$h"
+}
+# cgroups_of [PREFIX]: the control groups of this daemon's containers whose names begin so
+cgroups_of()
+{
+	find /sys/fs/cgroup -mindepth 3 -type d -path "*/$(cgroup_root)/*/${1-}*" 2>/dev/null
+}
 
 # pulled NAME: the image is there (pulled once per file), its reference on stdout
 pulled()
