@@ -2,7 +2,7 @@
 /*
  * drop - task_delete and container_delete.
  *
- *	task:	[KILL and wait for the end, with force] -> shim Delete -> shim Shutdown -> BUNDLE_REMOVE ->
+ *	task:	[KILL and wait for the end, with force] -> shim Delete -> the shim ends -> BUNDLE_REMOVE ->
  *		rows (deleted) with the reply -> events, then the rows go
  *	exec:	[KILL and wait] -> shim Delete -> row (deleted) with the reply
  *	container: its task as above, when it has one -> snapshot_remove -> LOGS_REMOVE -> one
@@ -20,7 +20,6 @@
 #include "workers/task/step.h"
 
 #define END_MS 15000 /* from KILL to the exit: longer means a process that cannot die */
-#define SHUTDOWN_MS 3000
 
 struct drop {
 	char exec_id[IDENT_MAX + 1];
@@ -180,23 +179,9 @@ remove_bundle(struct op *op)
 }
 
 static void
-on_shutdown(void *arg, const ProtobufCMessage *rep, const struct err *e)
+on_shim_ended(void *arg)
 {
-	(void)rep;
-	(void)e; /* it ends when it has nothing left */
 	remove_bundle(arg);
-}
-
-static void
-shutdown_shim(struct op *op)
-{
-	Containerd__Task__V2__ShutdownRequest req;
-
-	op->box->shim_state = SHIM_NONE; /* its end is no death */
-	containerd__task__v2__shutdown_request__init(&req);
-	req.id = shim_text(op->box->id);
-	step_shim(op, "Shutdown", SHUTDOWN_MS, &req.base, &google__protobuf__empty__descriptor,
-	    on_shutdown);
 }
 
 static void
@@ -233,7 +218,7 @@ on_deleted(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	if (e->code == ERR_NONE)
 		proc_exit(p, d->exit_status, shim_time(d->exited_at), NULL);
 	if (p == op->box->init) {
-		shutdown_shim(op);
+		shim_shutdown(op->box, on_shim_ended, op);
 	} else {
 		proc_exit(p, EXIT_KILLED, 0, "deleted");
 		forget_task(op);

@@ -4,12 +4,13 @@
  *
  *	create:	row (intent create) -> runtime known -> { SHIM_START, snapshot_mounts } -> SHIM_CONNECT ->
  *		shim Create -> row (created, pid) with the reply -> Wait left with the shim
- *	undo:	shim Shutdown when connected -> SHIM_DELETE -> BUNDLE_REMOVE -> row removed
+ *	undo:	KILL and shim Delete until nothing is left, the shim ends (when connected) -> SHIM_DELETE -> BUNDLE_REMOVE -> row removed
  *	start:	row (intent start) -> shim Start -> row (running) with the reply
  *
  * A death while the row says "create" is undone at the next start, before anything else may touch the
  * container (run_undo_left); one while it says "start" is settled by asking the shim.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@
 #include "lib/ttrpc/shim.h"
 #include "workers/task/step.h"
 
-#define SHUTDOWN_MS 3000
+#define UNDO_ROUND_MS 200
+#define UNDO_ROUNDS 300 /* a minute: the shim's runtime call has ended by then */
 #define MOUNTS_MAX 16
 
 struct run {
@@ -33,6 +35,7 @@ struct run {
 	unsigned left; /* of the two that run side by side */
 	bool started;  /* the shim's start call was answered well */
 	bool failed;
+	unsigned rounds; /* of undo */
 	struct err failure;
 	char exec_id[IDENT_MAX + 1]; /* start */
 };
@@ -70,26 +73,67 @@ on_shim_deleted(void *arg, const struct order_result *r)
 }
 
 static void
-on_shutdown(void *arg, const ProtobufCMessage *rep, const struct err *e)
+on_shim_ended(void *arg)
 {
 	struct op *op = arg;
 
-	(void)rep;
-	(void)e; /* it ends, or its delete call ends it */
-	shim_drop(op->box);
 	step_order(op, ORDER_SHIM_DELETE, NULL, 0, on_shim_deleted);
 }
 
-static void
-shutdown_shim(struct op *op)
-{
-	Containerd__Task__V2__ShutdownRequest req;
+static void undo_round(void *arg);
 
-	containerd__task__v2__shutdown_request__init(&req);
+/* The container that a cut-off Create may have made, or be making still, must go before the shim does: a
+ * shim stays with what it has. */
+static void
+on_undo_delete(void *arg, const ProtobufCMessage *rep, const struct err *e)
+{
+	struct op *op = arg;
+	struct run *s = op->state;
+
+	(void)rep;
+	if (e->code == ERR_NONE || e->code == ERR_NOT_FOUND || op->box->client == NULL ||
+	    s->rounds >= UNDO_ROUNDS)
+		shim_shutdown(op->box, on_shim_ended, op);
+	else
+		(void)loop_once(op->t->loop, UNDO_ROUND_MS, undo_round, op);
+}
+
+static void
+on_undo_kill(void *arg, const ProtobufCMessage *rep, const struct err *e)
+{
+	Containerd__Task__V2__DeleteRequest req;
+	struct op *op = arg;
+
+	(void)rep;
+	(void)e; /* nothing to kill, or gone: Delete says */
+	if (op->box->client == NULL) {
+		shim_shutdown(op->box, on_shim_ended, op);
+		return;
+	}
+	containerd__task__v2__delete_request__init(&req);
 	req.id = shim_text(op->box->id);
-	req.now = 1;
-	step_shim(op, "Shutdown", SHUTDOWN_MS, &req.base, &google__protobuf__empty__descriptor,
-	    on_shutdown);
+	step_shim(op, "Delete", SHIM_RUNTIME_MS, &req.base,
+	    &containerd__task__v2__delete_response__descriptor, on_undo_delete);
+}
+
+static void
+undo_round(void *arg)
+{
+	Containerd__Task__V2__KillRequest req;
+	struct op *op = arg;
+	struct run *s = op->state;
+
+	s->rounds++;
+	if (op->box->client == NULL) {
+		shim_shutdown(op->box, on_shim_ended, op);
+		return;
+	}
+	containerd__task__v2__kill_request__init(&req);
+	req.id = shim_text(op->box->id);
+	req.signal = SIGKILL;
+	req.all = 1;
+	step_shim(op, "Kill", SHIM_CALL_MS, &req.base, &google__protobuf__empty__descriptor,
+	    on_undo_kill);
 }
 
 static void
@@ -99,10 +143,11 @@ undo(struct op *op, const struct err *why)
 
 	s->failure = *why;
 	if (op->box->client != NULL) {
-		shutdown_shim(op);
+		op->box->shim_state = SHIM_NONE; /* no reconnecting from here on */
+		undo_round(op);
 	} else {
 		shim_drop(op->box);
-		step_order(op, ORDER_SHIM_DELETE, NULL, 0, on_shim_deleted);
+		on_shim_ended(op);
 	}
 }
 
@@ -462,10 +507,14 @@ on_left_up(void *arg, const struct err *e)
 {
 	struct op *op = arg;
 
-	if (e == NULL)
-		shutdown_shim(op);
-	else
-		on_shutdown(op, NULL, e);
+	struct run *s = op->state;
+
+	if (e == NULL) {
+		undo(op, &s->failure);
+		return;
+	}
+	shim_drop(op->box);
+	on_shim_ended(op);
 }
 
 static void
@@ -479,7 +528,7 @@ begin_undo_left(struct op *op)
 	if (op->box->address[0] != '\0')
 		shim_connect(op->box, on_left_up, op);
 	else
-		on_shutdown(op, NULL, NULL);
+		on_shim_ended(op);
 }
 
 void

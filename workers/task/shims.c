@@ -144,6 +144,16 @@ died(struct box *b)
 /* --- connecting ------------------------------------------------------------------------------------ */
 
 static void
+ended(struct box *b)
+{
+	void (*fn)(void *arg) = b->shim_ended;
+
+	b->shim_ended = NULL;
+	shim_drop(b);
+	fn(b->shim_ended_arg);
+}
+
+static void
 on_closed(void *arg, const struct err *e)
 {
 	struct box *b = arg;
@@ -155,7 +165,9 @@ on_closed(void *arg, const struct err *e)
 		b->init->wait_call = 0;
 	ttrpc_client_free(&b->client);
 	b->resync = 0;
-	if (b->shim_state == SHIM_UP || b->shim_state == SHIM_CONNECTING)
+	if (b->shim_ended != NULL)
+		ended(b);
+	else if (b->shim_state == SHIM_UP || b->shim_state == SHIM_CONNECTING)
 		shim_reconnect(b);
 }
 
@@ -338,6 +350,58 @@ shim_drop(struct box *b)
 	ttrpc_client_free(&b->client);
 	b->shim_tries = b->resync = 0;
 	b->address[0] = '\0';
+}
+
+static void
+on_end_now(void *arg)
+{
+	struct box *b = arg;
+
+	b->shim_timer = NULL;
+	ended(b);
+}
+
+static void
+on_end_late(void *arg)
+{
+	struct box *b = arg;
+
+	b->shim_timer = NULL;
+	log_warn("%s/%s: its shim was asked to end and has not", b->ns, b->id);
+	ended(b);
+}
+
+/* Its answer says nothing: the end of the connection does. */
+static void
+on_shutdown(void *arg, const ProtobufCMessage *rep, const struct err *e)
+{
+	struct box *b = arg;
+
+	(void)rep;
+	if (e->code == ERR_NONE || shim_lost(e) || b->shim_ended == NULL)
+		return;
+	log_debug("%s/%s: shutdown: %s", b->ns, b->id, e->msg);
+}
+
+void
+shim_shutdown(struct box *b, void (*fn)(void *arg), void *arg)
+{
+	Containerd__Task__V2__ShutdownRequest req;
+
+	b->shim_state = SHIM_NONE; /* its end is no death */
+	b->shim_ended = fn;
+	b->shim_ended_arg = arg;
+	loop_del(&b->shim_timer);
+	if (b->client == NULL) {
+		b->shim_timer = loop_once(b->t->loop, 0, on_end_now, b);
+		return;
+	}
+	b->shim_timer = loop_once(b->t->loop, SHIM_END_MS, on_end_late, b);
+	containerd__task__v2__shutdown_request__init(&req);
+	req.id = shim_text(b->id);
+	req.now = 1;
+	(void)ttrpc_call(b->client, SHIM_SERVICE, "Shutdown", SHIM_END_MS, &req.base,
+	    &google__protobuf__empty__descriptor, on_shutdown, b);
 }
 
 /* --- exits ----------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "lib/ttrpc/ttrpc.h"
 #include "workers/task/tasks.h"
 
+#define SHIM_END_MS 5000
 #define SHIM_CALL_MS 10000    /* what a shim answers by itself */
 #define SHIM_RUNTIME_MS 90000 /* what its runtime has to do; the shim's own limit is shorter */
 
@@ -38,6 +39,10 @@ void shim_call(struct box *b, const char *method, uint64_t timeout_ms, const Pro
 
 /* Leaves a Wait with the shim; its answer is proc_exit. */
 void shim_watch(struct proc *p);
+
+/* Asks the shim to end, waits until it has closed the connection (its sockets are gone by then, so that the
+ * next one of the name can have them) or SHIM_END_MS, and takes the connection down. Not from within. */
+void shim_shutdown(struct box *b, void (*fn)(void *arg), void *arg);
 
 /* Takes the connection down. */
 void shim_drop(struct box *b);

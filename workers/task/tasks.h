@@ -88,6 +88,8 @@ struct box {
 	unsigned shim_tries;
 	unsigned resync; /* answers of State that are awaited */
 	uint64_t shim_order;
+	void (*shim_ended)(void *arg); /* shim_shutdown waits for its end */
+	void *shim_ended_arg;
 };
 
 struct box *box_find(struct taskd *t, const char *ns, const char *id);
