@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fault.h"
 
 #define READ_STEP 16384
 #define DEPTH_MAX 32  /* two descriptors per level */
@@ -172,8 +173,8 @@ fs_write(int dirfd, const char *path, const void *data, size_t n, mode_t mode, b
 	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return err_sys(e, errno, "create %s", temp);
-	if (fs_write_all(fd, data, n) < 0 || fchmod(fd, mode) < 0 || (durable && fsync(fd) < 0) ||
-	    renameat(dirfd, temp, dirfd, path) < 0) {
+	if (FAULT_FAILS("fs.write") || fs_write_all(fd, data, n) < 0 || fchmod(fd, mode) < 0 ||
+	    (durable && fsync(fd) < 0) || renameat(dirfd, temp, dirfd, path) < 0) {
 		keep = errno;
 		(void)unlinkat(dirfd, temp, 0);
 		return err_sys(e, keep, "write %s", path);

@@ -190,7 +190,12 @@ store_commit(struct txn **t, struct err *e)
 
 	if (write)
 		FAULT_POINT("store.commit.before");
-	rc = mdb_txn_commit((*t)->mdb); /* ends it, whatever comes of it */
+	if (write && FAULT_FAILS("store.commit.write")) {
+		rc = errno;
+		mdb_txn_abort((*t)->mdb);
+	} else {
+		rc = mdb_txn_commit((*t)->mdb); /* ends it, whatever comes of it */
+	}
 	txn_end(t);
 	if (rc == EIO && disk_full(s))
 		rc = ENOSPC;

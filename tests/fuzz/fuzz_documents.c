@@ -96,7 +96,7 @@ fuzz_seeds(fuzz_seed_fn *seed, void *arg)
 		"\"digest\":\"" D "\",\"size\":9,\"annotations\":{\"a\":\"b\"}}]}",
 		"\2{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\","
 		"\"diff_ids\":[\"" D "\",\"" D "\"]},\"config\":{\"Env\":[\"PATH=/"
-					       "bin\",\"A=\\u00e4\"],\"Cmd\":[\"sh\",\"-c\",\"x\"],"
+		"bin\",\"A=\\u00e4\"],\"Cmd\":[\"sh\",\"-c\",\"x\"],"
 		"\"Entrypoint\":[\"/e\"],\"User\":\"www:adm\",\"WorkingDir\":\"/"
 		"w\",\"StopSignal\":\"SIGQUIT\","
 		"\"Labels\":{\"k\":\"v\"},\"Volumes\":{\"/v\":{}},\"ExposedPorts\":{\"80/"

@@ -109,7 +109,9 @@ void
 fuzz_seeds(fuzz_seed_fn *seed, void *arg)
 {
 	static const char *const texts[] = { "\4nginx", "\4docker.io/library/nginx:latest",
-		"\4" "127.0.0.1:5000/x/y_z:1.0-a", "\4[::1]:5000/a/b",
+		"\4"
+		"127.0.0.1:5000/x/y_z:1.0-a",
+		"\4[::1]:5000/a/b",
 		"\4localhost/x@sha256:"
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 		"\1sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
