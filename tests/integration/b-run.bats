@@ -93,8 +93,8 @@ teardown_file() { harness_down; }
 @test "nothing of ours is inherited by a container" {
 	ok ctr run --rm "$BB" br-fds sh -c 'ls -l /proc/self/fd | grep -c coffer || true'
 	assert_is 0
-	ok ctr run --rm "$BB" br-fds sh -c 'ls /proc/1/fd | tr "\n" " "'
-	assert_match '^0 1 2 (1?[0-9] )?$'
+	ok ctr run --rm "$BB" br-fds sh -c 'ls /proc/1/fd; true'
+	assert_is "$(printf '0\n1\n2')"
 	ok ctr run --rm "$BB" br-fds env
 	assert_hasnt COFFER
 	assert_hasnt NOTIFY_SOCKET

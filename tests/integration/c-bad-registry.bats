@@ -29,7 +29,8 @@ no_pull()
 	local regex=$1 ref=$2
 	shift 2
 
-	refused 1 "$regex" ctr images pull "$@" "$ref" || return 1
+	# What it had already done when it failed may have been told.
+	MAY_PRINT=1 refused 1 "$regex" ctr images pull "$@" "$ref" || return 1
 	unharmed
 }
 
@@ -85,9 +86,9 @@ no_pull()
 }
 
 @test "401 from a token service that denies, and one that loops" {
-	no_pull '401|403|denied|unauthorized' "$EVIL/nobearer/busybox"
-	no_pull '401|denied|unauthorized' "$EVIL/bearerloop/busybox"
-	no_pull '401|unauthorized|authentication' "$EVIL/unauthorized/busybox"
+	no_pull '401|403|denied|unauthorized|login' "$EVIL/nobearer/busybox"
+	no_pull '401|denied|unauthorized|login' "$EVIL/bearerloop/busybox"
+	no_pull '401|unauthorized|authentication|login' "$EVIL/unauthorized/busybox"
 }
 
 @test "a token is fetched, and not sent where a layer is redirected to" {
@@ -177,7 +178,7 @@ no_pull()
 	mount -t tmpfs -o size=30m,mode=711 small "$T/small"
 	ROOT=$T/small/root coffer_start
 	before=$(workers_now)
-	refused 1 'space' ctr images pull "$REG/coffer/big:latest"
+	MAY_PRINT=1 refused 1 'space' ctr images pull "$REG/coffer/big:latest"
 	[[ $(workers_now) == "$before" ]]
 	ok ctr images list -q
 	assert_is ""
