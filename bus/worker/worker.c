@@ -53,6 +53,19 @@ crew_users(struct worker *w)
 	}
 }
 
+/* Hands freed memory back once a busy spell is over: a pull's buffers would stay for ever. */
+static void
+trim(struct worker *w)
+{
+	const struct board_self *s = &w->board->self;
+	uint64_t answers = s->served + s->failed;
+
+	if (answers == w->trimmed_at)
+		return;
+	w->trimmed_at = answers;
+	(void)malloc_trim(0);
+}
+
 static void
 on_beat(void *arg)
 {
@@ -60,6 +73,7 @@ on_beat(void *arg)
 	struct err e = ERR_ZERO;
 
 	__atomic_store_n(&w->board->self.beat_mono_ms, clock_mono_ms(), __ATOMIC_RELAXED);
+	trim(w);
 	if (w->spec->tick != NULL)
 		w->spec->tick(w, w->state);
 	if (clock_mono_ms() / BEAT_MS % EXPIRE_EVERY != 0)
