@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,15 @@ struct rt_call {
 	void *arg;
 };
 
+/* crun refuses hosts where both versions have controllers. */
+static bool
+hybrid_cgroups(void)
+{
+	struct statfs fs;
+
+	return statfs("/sys/fs/cgroup/unified", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 int
 runtime_choose(struct runtime *rt, struct reaper *r, const struct place *p, const char *wanted,
     const char *root, struct err *e)
@@ -40,7 +51,8 @@ runtime_choose(struct runtime *rt, struct reaper *r, const struct place *p, cons
 		return err_set(e, ERR_INVALID_ARGUMENT,
 		    "state folder of the OCI runtime must be an absolute path");
 	(void)snprintf(rt->root, sizeof(rt->root), "%s", root[0] != '\0' ? root : p->runtime_root);
-	if (name[0] == '\0' && run_find("crun", rt->binary, sizeof(rt->binary), e) < 0) {
+	if (name[0] == '\0' &&
+	    (hybrid_cgroups() || run_find("crun", rt->binary, sizeof(rt->binary), e) < 0)) {
 		*e = ERR_ZERO;
 		name = "runc";
 	}

@@ -36,7 +36,7 @@ struct runtime_io {
 typedef void runtime_done_fn(void *arg, const struct err *e);
 
 /* Chooses the binary: wanted, else what the environment says, else the first of crun and runc that is
- * installed. root "" gives the default. Makes the state folder. */
+ * installed (runc alone where control groups are hybrid: crun refuses those). root "" gives the default. Makes the state folder. */
 int runtime_choose(struct runtime *rt, struct reaper *r, const struct place *p, const char *wanted,
     const char *root, struct err *e);
 
