@@ -208,6 +208,10 @@ output_receive(struct attach *a)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		/* The shim left with input of ours unread: the kernel says so once, before it gives
+		 * out what the shim had sent. */
+		if (n < 0 && errno == ECONNRESET)
+			continue;
 		if (n <= 0) {
 			finish(a, ATTACH_LOST,
 			    n < 0 ? strerror(errno) : "the shim closed the connection");

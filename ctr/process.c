@@ -18,6 +18,7 @@
 #include "lib/base/auto.h"
 
 #define LINGER_MS 2000
+#define HANGUP_MS 2000
 #define SIGNALS 7
 
 struct process {
@@ -25,12 +26,13 @@ struct process {
 	struct process_opts opts;
 	struct attach *attach;
 	struct loop_source *signals[SIGNALS];
-	struct loop_source *linger;
+	struct loop_source *linger, *hung_up;
 	struct client_call *wait, *resize;
 	bool resize_again;
 	unsigned width, height; /* as told last */
 	unsigned interrupts;
 
+	bool keys; /* the keys of our terminal are its input */
 	bool output_ended, exited, detached, given_up;
 	int exit;
 	uint64_t seen;	   /* packets, when on_linger looked last */
@@ -144,6 +146,15 @@ on_attach(void *arg, enum attach_event event, const char *text)
 }
 
 static void
+on_hung_up(void *arg)
+{
+	struct process *p = arg;
+
+	p->hung_up = NULL;
+	process_signal(p, SIGKILL);
+}
+
+static void
 on_signal(void *arg, int signo)
 {
 	struct process *p = arg;
@@ -154,6 +165,9 @@ on_signal(void *arg, int signo)
 	}
 	if (signo == SIGINT || signo == SIGTERM)
 		p->interrupts++;
+	/* Its terminal is gone: as in any session, what does not end of that is killed. */
+	if (signo == SIGHUP && p->keys && p->opts.ours && p->hung_up == NULL)
+		p->hung_up = loop_once(p->ctr->loop, HANGUP_MS, on_hung_up, p);
 	if (p->interrupts > 3)
 		p->given_up = true;
 	else
@@ -235,14 +249,14 @@ static int
 follow_begin(struct process *p, struct err *e)
 {
 	bool input = p->opts.input && input_ours();
-	bool keys = input && attach_tty(p->attach) && isatty(STDIN_FILENO);
 	int r;
 
+	p->keys = input && attach_tty(p->attach) && isatty(STDIN_FILENO);
 	ctr_uncatch(p->ctr);
 	r = watch_signals(p, e);
 	if (r == 0)
 		r = wait_send(p, e);
-	if (r == 0 && keys)
+	if (r == 0 && p->keys)
 		r = terminal_raw(STDIN_FILENO, e);
 	if (r < 0)
 		return r;
@@ -250,7 +264,7 @@ follow_begin(struct process *p, struct err *e)
 	process_resize(p);
 	attach_copy(p->attach,
 	    (input ? ATTACH_INPUT : 0U) | (p->opts.ours ? ATTACH_EOF : 0U) |
-		(keys ? ATTACH_KEYS : 0U),
+		(p->keys ? ATTACH_KEYS : 0U),
 	    on_attach, p);
 	/* What came while it was being started. */
 	if (p->ctr->caught != 0)
@@ -295,6 +309,7 @@ process_close(struct process **pp)
 	for (size_t i = 0; i < SIGNALS; i++)
 		loop_del(&p->signals[i]);
 	loop_del(&p->linger);
+	loop_del(&p->hung_up);
 	client_cancel(&p->wait);
 	client_cancel(&p->resize);
 	attach_free(&p->attach);

@@ -5,7 +5,8 @@
  *	process_open (attached, nothing is missed) -> task_start -> process_follow -> process_close
  *
  * Signals: INT, TERM, HUP, QUIT, USR1 and USR2 are sent on to it (on a terminal the keys reach it as
- * bytes). The third INT or TERM kills it, the fourth gives up waiting.
+ * bytes). The third INT or TERM kills it, the fourth gives up waiting. What we started on our terminal
+ * is killed when that hangs up and it does not end of it.
  */
 #ifndef CF_CTR_PROCESS_H
 #define CF_CTR_PROCESS_H
