@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/utf8.h"
+
 struct survey {
 	const uint8_t *p;
 	size_t left;
@@ -154,6 +156,21 @@ too_many(struct decoder *d, size_t n, const struct field *f)
 	    f->kind == FIELD_STR || f->kind == FIELD_BIN ? "bytes" : "entries", f->max);
 }
 
+/* The other languages that read our answers insist on it. */
+static bool
+is_utf8(const char *text, size_t n)
+{
+	uint32_t c;
+	size_t len;
+
+	for (; n > 0; text += len, n -= len) {
+		len = utf8_char(text, n, &c);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
 static int
 text_of(struct decoder *d, const msgpack_object *o, const char **ret)
 {
@@ -161,6 +178,8 @@ text_of(struct decoder *d, const msgpack_object *o, const char **ret)
 		return bad(d, "must be a string");
 	if (memchr(o->via.str.ptr, '\0', o->via.str.size) != NULL)
 		return bad(d, "must not contain a NUL byte");
+	if (!is_utf8(o->via.str.ptr, o->via.str.size))
+		return bad(d, "must be UTF-8");
 	*ret = arena_memdup(d->a, o->via.str.ptr, o->via.str.size);
 	return 0;
 }

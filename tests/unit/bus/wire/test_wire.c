@@ -332,6 +332,36 @@ test_text_with_nul(void **state)
 }
 
 static void
+test_text_is_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		bool fine;
+	} cases[] = { { "\xa3"
+			"abc",
+			  true },
+		{ "\xa2\xc3\xa9", true }, { "\xa4\xf0\x9f\x98\x80", true },
+		{ "\xa2\xc0\x80", false }, { "\xa3\xed\xa0\x80", false },
+		{ "\xa4\xf5\x80\x80\x80", false }, { "\xa1\xc3", false },
+		{ "\xa2\x80"
+		  "a",
+		    false } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		AUTO(arena_free) struct arena a = ARENA_ZERO;
+		AUTO(buf_free) struct buf b = BUF_ZERO;
+		struct image_get_req req;
+		struct err e = ERR_ZERO;
+
+		assert_int_equal(buf_add(&b, "\x81\xa3ref", 5), 0);
+		assert_int_equal(buf_adds(&b, cases[i].text), 0);
+		assert_int_equal(wire_decode(&image_get_req_schema, b.data, b.len, &a, &req, &e),
+		    cases[i].fine ? 0 : -ERR_INVALID_ARGUMENT);
+	}
+}
+
+static void
 test_nested_field_is_named(void **state)
 {
 	const struct schema *s = &event_read_rep_schema;
@@ -615,6 +645,7 @@ main(void)
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_text_with_nul),
+		cmocka_unit_test(test_text_is_utf8),
 		cmocka_unit_test(test_nested_field_is_named),
 		cmocka_unit_test(test_unknown_keys_are_skipped),
 		cmocka_unit_test(test_claims),
