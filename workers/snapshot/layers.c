@@ -36,6 +36,8 @@
 #include "lib/oci/digest.h"
 #include "workers/snapshot/snapshot.h"
 
+#define SETTLING_MAX 4
+
 enum layer_state { LAYER_QUEUED, LAYER_UNPACKING, LAYER_UNPACKED, LAYER_SETTLING, LAYER_PLACED };
 
 struct waiter {
@@ -83,6 +85,8 @@ job_drop(struct layer_job *j)
 
 	if (j->at == LAYER_UNPACKING)
 		j->state->unpacking--;
+	if (j->at == LAYER_SETTLING)
+		j->state->settling--;
 	nursery_cancel(&j->child);
 	fd_close(&j->folder);
 	fd_close(&j->list);
@@ -293,16 +297,19 @@ place(struct layer_job *j, struct waiter *w, struct err *e)
 static void
 on_settled(void *arg, const struct nursery_report *r)
 {
-	struct layer_job *j = arg;
+	struct layer_job *j = arg, *other;
 	struct err e = ERR_ZERO;
 
 	if (r->kind == NURSERY_PROGRESS)
 		return;
 	j->child = NULL;
 	j->at = LAYER_UNPACKED;
+	j->state->settling--;
+	TAILQ_FOREACH (other, &j->state->layers, link)
+		if (other->at == LAYER_UNPACKED) /* j too, and whoever found no place */
+			job_wake(other);
 	if (r->kind == NURSERY_DONE) {
 		j->settled = true;
-		job_wake(j);
 		return;
 	}
 	(void)err_set(&e, (enum err_code)r->code, "%s", r->message);
@@ -326,8 +333,12 @@ settle(struct layer_job *j, struct err *e)
 		return n;
 	o->op = NURSERY_SETTLE;
 	o->nlowers = (uint32_t)n;
+	n = nursery_run(j->state->nursery, o, &fds, on_settled, j, &j->child, e);
+	if (n < 0)
+		return n;
 	j->at = LAYER_SETTLING;
-	return nursery_run(j->state->nursery, o, &fds, on_settled, j, &j->child, e);
+	j->state->settling++;
+	return 0;
 }
 
 static void
@@ -444,7 +455,7 @@ step_once(struct layer_job *j, struct err *e)
 	if (j->at == LAYER_PLACED)
 		return answer(j, w, 0, e);
 	if (j->has_parent && j->result.implied != 0 && !j->settled) {
-		int r = settle(j, e);
+		int r = j->state->settling < SETTLING_MAX ? settle(j, e) : 1;
 
 		return r < 0 ? r : 1;
 	}

@@ -55,7 +55,7 @@ options(struct snapshot_state *s, struct err *e)
 {
 	struct worker *w = s->worker;
 	uint64_t n;
-	int r = option(w, "max-unpacks", 1, NURSERY_CHILDREN_MAX / 2, usual_unpacks(), &n, e);
+	int r = option(w, "max-unpacks", 1, 16, usual_unpacks(), &n, e);
 
 	if (r < 0)
 		return r;

@@ -25,7 +25,7 @@
 
 #define NURSERY_VERSION 1
 #define NURSERY_LOWERS_MAX 500
-#define NURSERY_CHILDREN_MAX 16
+#define NURSERY_CHILDREN_MAX 64 /* killed ones that are not reaped yet count, too */
 #define NURSERY_IMPLIED_BYTES_MAX (4u << 20)
 
 enum nursery_op {

@@ -27,7 +27,7 @@ struct snapshot_state {
 	struct overlay *overlay;
 	struct nursery *nursery;
 	struct unpack_limits limits;
-	unsigned max_unpacks, unpacking;
+	unsigned max_unpacks, unpacking, settling;
 	struct layer_jobs layers; /* layers.c */
 	bool layers_awake;
 	struct usage_jobs usages; /* usage.c */
