@@ -343,6 +343,7 @@ on_doc(void *arg, const struct fetch_doc_result *res, const struct err *failed)
 	if (oci_doc_parse(buf_str(res->body), res->body->len,
 		want.media_type[0] != '\0' ? want.media_type : res->media_type, &put->doc,
 		&e) < 0) {
+		pull_blame(&e);
 		(void)err_wrap(
 		    &e, "manifest of %s at registry %s", p->name, remote_host(p->remote));
 		free_ptr(&put);

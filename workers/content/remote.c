@@ -358,11 +358,11 @@ token_done(void *arg, struct http_req *h, enum http_fault fault, const char *tex
 	} else if (http_status(h) == 401 || http_status(h) == 403) {
 		(void)err_set(&res.err, ERR_PERMISSION_DENIED,
 		    r->user != NULL
-			? "registry %s does not accept this user and password for %s: check --user "
-			  "NAME:PASSWORD"
+			? "registry %s does not accept this user and password for %s (%ld): check "
+			  "--user NAME:PASSWORD"
 			: "registry %s does not let anyone read %s without a login, or it does not "
-			  "exist: log in with --user NAME:PASSWORD",
-		    remote_host(r), r->ref.path);
+			  "exist (%ld): log in with --user NAME:PASSWORD",
+		    remote_host(r), r->ref.path, http_status(h));
 	} else {
 		(void)err_set(&res.err, ERR_UNAVAILABLE,
 		    "the token service of registry %s answers %ld", remote_host(r), http_status(h));
