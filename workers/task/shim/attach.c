@@ -209,7 +209,7 @@ client_refuse(struct client *c, const char *text)
 static void
 client_join(struct client *c, const char *exec_id)
 {
-	struct attach_group *g = c->server->find(c->server->arg, exec_id);
+	struct attach_group *g = NULL;
 	char tty;
 
 	loop_del(&c->timer);

@@ -28,8 +28,8 @@ struct attach_hooks {
 	void (*drained)(void *arg); /* nobody holds the output any more */
 };
 
-/* Finds the group of an exec ("" for the container's own process); NULL when there is none. */
-typedef struct attach_group *attach_find_fn(void *arg, const char *exec_id);
+/* Finds the group of an exec ("" for the container's own process); false when there is none. */
+typedef bool attach_find_fn(void *arg, const char *exec_id, struct attach_group **ret_g);
 
 /* Takes the listening socket; NULL with errno. */
 struct attach_server *

@@ -62,12 +62,15 @@ on_term(void *arg, int signo)
 		loop_stop(s->loop, 0);
 }
 
-static struct attach_group *
-find_clients(void *arg, const char *exec_id)
+static bool
+find_clients(void *arg, const char *exec_id, struct attach_group **ret_g)
 {
 	const struct proc *p = task_find(arg, exec_id);
 
-	return p == NULL || p->io == NULL ? NULL : stdio_clients(p->io);
+	if (p == NULL || p->io == NULL)
+		return false;
+	*ret_g = stdio_clients(p->io);
+	return *ret_g != NULL;
 }
 
 static int
