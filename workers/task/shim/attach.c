@@ -213,7 +213,7 @@ client_join(struct client *c, const char *exec_id)
 	char tty;
 
 	loop_del(&c->timer);
-	if (g == NULL) {
+	if (!c->server->find(c->server->arg, exec_id, &g)) {
 		client_refuse(
 		    c, exec_id[0] == '\0' ? "the container has no process" : "no such exec");
 		return;
