@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 
 #include "bus/board/board.h"
@@ -13,18 +12,36 @@
 #include "ctr/render.h"
 #include "ctr/text.h"
 #include "lib/base/auto.h"
+#include "lib/base/buf.h"
 #include "lib/base/clock.h"
+#include "lib/base/fs.h"
 
 static const char *const names[] = {
 #define PROC(NAME, name, uid, caps, doc) #name,
 #include "schemas/procs.def"
 };
 
+/* Is this process there, not a zombie, and of this name? (Ids are used again.) */
+static bool
+process_is(uint32_t pid, const char *name)
+{
+	AUTO(buf_free) struct buf stat = BUF_ZERO;
+	struct err ignored = ERR_ZERO;
+	char path[32], want[64];
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	if (pid == 0 || fs_read(AT_FDCWD, path, 4096, &stat, &ignored) < 0)
+		return false;
+	n = (size_t)snprintf(want, sizeof(want), "%u (coffer-%s) ", pid, name);
+	return strncmp(buf_str(&stat), want, n) == 0 && strchr("ZX", stat.data[n]) == NULL;
+}
+
 /* A board outlives a daemon that was killed: what it says of a process is true while that is there. */
 static const char *
-state_text(const struct board_super *s)
+state_text(const char *name, const struct board_super *s)
 {
-	bool alive = s->pid != 0 && (kill((pid_t)s->pid, 0) == 0 || errno == EPERM);
+	bool alive = process_is(s->pid, name);
 
 	return s->state != BOARD_DOWN && s->state != BOARD_BACKOFF && !alive
 		   ? "gone"
@@ -58,7 +75,7 @@ worker_json(const char *name, const struct board *b)
 	json_t *v = json_object();
 
 	(void)json_object_set_new(v, "name", json_string(name));
-	(void)json_object_set_new(v, "state", json_string(state_text(&b->super)));
+	(void)json_object_set_new(v, "state", json_string(state_text(name, &b->super)));
 	number_set(v, "pid", b->super.pid);
 	number_set(v, "restarts", restarts(&b->super));
 	time_set(v, "started_at", b->super.started_at);
@@ -91,7 +108,7 @@ latency_cell(struct table *t, uint64_t us)
 static void
 worker_row(struct table *t, const char *name, const struct board *b, int64_t now)
 {
-	const char *state = state_text(&b->super);
+	const char *state = state_text(name, &b->super);
 	bool running = strcmp(state, "running") == 0;
 	char text[TEXT_NUMBER_MAX];
 
