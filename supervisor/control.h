@@ -44,8 +44,8 @@ enum order_op {
 	/* Connects to address (a Unix socket of a shim: below STATE/s or /run/containerd/s, owned by
 	 * root); the descriptor comes back. */
 	ORDER_SHIM_CONNECT,
-	/* Runs the shim's delete call in the bundle: ends what is left of the container; stdout comes
-	 * back as data. not_found when there is no bundle. */
+	/* Runs the shim's delete call in the bundle: ends what is left of the container, first the shim
+	 * itself should it live; stdout comes back as data. not_found when there is no bundle. */
 	ORDER_SHIM_DELETE,
 	/* Undoes mounts below the bundle and removes it. Success when there is none. */
 	ORDER_BUNDLE_REMOVE,

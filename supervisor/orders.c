@@ -365,6 +365,7 @@ do_delete(struct job *j, struct err *e)
 {
 	if (!bundle_exists(j->orders->folders, j->order.ns, j->order.id))
 		return err_set(e, ERR_NOT_FOUND, "no bundle %s/%s", j->order.ns, j->order.id);
+	shim_end_leaked(j->orders->folders, j->order.ns, j->order.id);
 	return call_begin(j, "delete", -1, e);
 }
 

@@ -2,8 +2,10 @@
 /* shim - see shim.h */
 #include "supervisor/shim.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 #include "supervisor/bundle.h"
 #include "supervisor/control.h"
 #include "supervisor/spawn.h"
@@ -22,6 +25,7 @@
 #define SHIM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SHIM_PREFIX "containerd-shim-"
 #define ENV_MAX 40
+#define LEAKED_MS 200 /* for a killed shim to be gone */
 #define FOREIGN_SOCKETS "/run/containerd/s"
 
 /* 1: runs, and only root can change it; 0: not there; negative: there, and not to be trusted. */
@@ -156,31 +160,11 @@ env_make(
 			env_add(env, *v, NULL);
 }
 
-/* One more than ours, as containerd does, when the service manager protects us: the daemon is to be
- * the last to go. Containers get theirs from their spec. */
-static const char *
-oom_score(char *text, size_t size)
-{
-	AUTO(fd_close) int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-	long own;
-
-	if (n <= 0)
-		return NULL;
-	text[n] = '\0';
-	own = strtol(text, NULL, 10);
-	if (own >= 0)
-		return NULL;
-	(void)snprintf(text, size, "%ld", own + 1);
-	return text;
-}
-
 int
 shim_run(const struct folders *f, const char *self_dir, const struct shim_call *call,
     pid_t *ret_pid, int *ret_pidfd, struct err *e)
 {
-	char path[PATH_MAX], bundle[PATH_MAX], address[STATE_MAX + 32], self[PATH_MAX + 16],
-	    oom[24];
+	char path[PATH_MAX], bundle[PATH_MAX], address[STATE_MAX + 32], self[PATH_MAX + 16];
 	char ns[80], id[80], verb[16];
 	char *argv[] = { path, (char[]){ "-namespace" }, ns, (char[]){ "-id" }, id,
 		(char[]){ "-address" }, address, (char[]){ "-publish-binary" }, self,
@@ -211,7 +195,7 @@ shim_run(const struct folders *f, const char *self_dir, const struct shim_call *
 			 .fds = { call->in, call->out, call->err },
 			 .nfds = 3,
 			 .cwd = bundle,
-			 .oom_score_adj = oom_score(oom, sizeof(oom)) },
+			 .tied = true },
 	    ret_pid, ret_pidfd, e);
 }
 
@@ -259,6 +243,61 @@ shim_connect(const struct folders *f, const char *address, int *ret_fd, struct e
 		return err_set(e, ERR_PERMISSION_DENIED, "%s is not served by root", address);
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+/* Whether the process is a shim that was called with -id ID and works in the bundle. */
+static bool
+is_shim_of(const char *pid, const char *id, const char *bundle)
+{
+	AUTO(buf_free) struct buf line = BUF_ZERO;
+	char path[64], link[PATH_MAX];
+	struct err ignored = ERR_ZERO;
+	const char *base;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/exe", pid);
+	n = readlink(path, link, sizeof(link) - 1);
+	link[n > 0 ? n : 0] = '\0';
+	base = strrchr(link, '/');
+	if (base == NULL || strncmp(base + 1, SHIM_PREFIX, strlen(SHIM_PREFIX)) != 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/cwd", pid);
+	n = readlink(path, link, sizeof(link) - 1);
+	link[n > 0 ? n : 0] = '\0';
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/cmdline", pid);
+	if (strcmp(link, bundle) != 0 || fs_read(AT_FDCWD, path, 65536, &line, &ignored) < 0)
+		return false;
+	for (size_t at = 0; at < line.len; at += strlen(line.data + at) + 1)
+		if (strcmp(line.data + at, "-id") == 0 && at + 4 < line.len)
+			return strcmp(line.data + at + 4, id) == 0;
+	return false;
+}
+
+void
+shim_end_leaked(const struct folders *f, const char *ns, const char *id)
+{
+	AUTO(dir_close) DIR *proc = opendir("/proc");
+	char bundle[PATH_MAX];
+	struct dirent *ent;
+
+	(void)bundle_path(f, ns, id, bundle);
+	while (proc != NULL && (ent = readdir(proc)) != NULL) {
+		AUTO(fd_close) int fd = -1;
+		struct pollfd p = { .events = POLLIN };
+
+		if (ent->d_name[0] < '1' || ent->d_name[0] > '9' ||
+		    !is_shim_of(ent->d_name, id, bundle))
+			continue;
+		fd = (int)syscall(SYS_pidfd_open, (pid_t)strtol(ent->d_name, NULL, 10), 0);
+		if (fd < 0 ||
+		    !is_shim_of(ent->d_name, id, bundle)) /* once more: now it cannot change */
+			continue;
+		log_warn("%s/%s: a shim that nobody asked for again (pid %s) is killed", ns, id,
+		    ent->d_name);
+		(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		p.fd = fd;
+		(void)poll(&p, 1, LEAKED_MS);
+	}
 }
 
 /* The process of a pidfd by the kernel's word; -1 when fd is no pidfd or the process is reaped. */

@@ -28,6 +28,10 @@ int shim_run(const struct folders *f, const char *self_dir, const struct shim_ca
  * unavailable when its queue is full. ret_fd is the caller's and does not block. */
 int shim_connect(const struct folders *f, const char *address, int *ret_fd, struct err *e);
 
+/* Kills the shim of a container should it live: one whose start was answered to a daemon that was dead by
+ * then, so that nobody knows its socket. Before its delete call, never else. */
+void shim_end_leaked(const struct folders *f, const char *ns, const char *id);
+
 /* Signals the process behind a pidfd, when it is a shim. Success when it is gone. */
 int shim_kill(int pidfd, int signo, struct err *e);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -66,21 +67,14 @@ place_fds(const struct spawn *s)
 
 /* In the child: leaves errno in *failed and the process, should anything fail. */
 static _Noreturn void
-become(const struct spawn *s, int *failed)
+become(const struct spawn *s, pid_t parent, int *failed)
 {
-	int fd;
-
 	(void)setsid();
 	(void)umask(022);
 	if (place_fds(s) < 0 || chdir(s->cwd) < 0)
 		goto fail;
-	if (s->oom_score_adj != NULL) {
-		fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-		if (fd >= 0) {
-			(void)!write(fd, s->oom_score_adj, strlen(s->oom_score_adj));
-			(void)close(fd);
-		}
-	}
+	if (s->tied && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+		goto fail;
 	reset_signals();
 	(void)execve(s->path, s->argv, s->envp);
 fail:
@@ -91,10 +85,10 @@ fail:
 static pid_t
 vfork_into(const struct spawn *s, int *failed)
 {
-	pid_t pid = vfork();
+	pid_t parent = getpid(), pid = vfork();
 
 	if (pid == 0)
-		become(s, failed);
+		become(s, parent, failed);
 	return pid;
 }
 

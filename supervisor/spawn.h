@@ -9,6 +9,7 @@
 #ifndef CF_SUPERVISOR_SPAWN_H
 #define CF_SUPERVISOR_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "lib/base/err.h"
@@ -21,7 +22,7 @@ struct spawn {
 	int fds[SPAWN_FDS_MAX]; /* fds[i] becomes descriptor i; borrowed */
 	unsigned nfds;
 	const char *cwd;
-	const char *oom_score_adj; /* written when not NULL; a refusal is no error */
+	bool tied; /* is killed when we die; what it forks is not */
 };
 
 /* ret_pidfd is the caller's (close-on-exec). not_found when the program is not there. */

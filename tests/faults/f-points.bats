@@ -21,7 +21,7 @@ teardown_file() { harness_down; }
 
 points()
 {
-	(cd "$harness_top" && grep -rhoE 'FAULT_POINT\("[^"]+"\)' --include='*.c' bus lib supervisor \
+	(cd "$harness_top" && grep -rhoE 'FAULT_POINT\("[^"]+"\)' --include='*.c' bus lib \
 	    workers ctr | sed -E 's/.*"(.*)".*/\1/' | sort -u)
 }
 
