@@ -103,13 +103,13 @@ explain_silence(const struct ctr *c, const struct method *m, struct err *e)
 {
 	AUTO(free_ptr) char *path = xasprintf("%s/board", c->address);
 	AUTO(fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AUTO(free_ptr) struct board *b = xcalloc(1, sizeof(*b));
+	struct board b;		       /* here, for its alignment */
 	struct err ignored = ERR_ZERO; /* the board only adds to an error there is */
 
-	if (fd < 0 || board_read(fd, m->actor, b, &ignored) < 0 || b->super.state == BOARD_RUNNING)
+	if (fd < 0 || board_read(fd, m->actor, &b, &ignored) < 0 || b.super.state == BOARD_RUNNING)
 		return;
-	(void)err_wrap(e, "worker %s is %s (%s)", m->actor, board_state_text(b->super.state),
-	    b->super.death_text[0] == '\0' ? "never died" : b->super.death_text);
+	(void)err_wrap(e, "worker %s is %s (%s)", m->actor, board_state_text(b.super.state),
+	    b.super.death_text[0] == '\0' ? "never died" : b.super.death_text);
 }
 
 int

@@ -149,7 +149,7 @@ workers_list(struct ctr *c, const struct opts *o, struct err *e)
 {
 	static const char *const heads[] = { "WORKER", "STATE", "PID", "UP", "RESTARTS", "SERVED",
 		"FAILED", "P50", "P99", "LAST DEATH" };
-	AUTO(free_ptr) struct board *b = xcalloc(1, sizeof(*b));
+	struct board b; /* here, for its alignment */
 	AUTO(table_free) struct table t = { .cells = NULL };
 	AUTO(fd_close) int dir = -1;
 	json_t *all = json_array();
@@ -161,11 +161,11 @@ workers_list(struct ctr *c, const struct opts *o, struct err *e)
 		r = boards_open(c, &dir, e);
 	table_init(&t, heads, COUNT(heads), -1);
 	for (size_t i = 0; i < COUNT(names) && r == 0; i++) {
-		r = board_read(dir, names[i], b, e);
+		r = board_read(dir, names[i], &b, e);
 		if (r < 0)
 			break;
-		(void)json_array_append_new(all, worker_json(names[i], b));
-		worker_row(&t, names[i], b, now);
+		(void)json_array_append_new(all, worker_json(names[i], &b));
+		worker_row(&t, names[i], &b, now);
 	}
 	if (r == 0 && json)
 		render_json_print(json_incref(all), stdout, false);

@@ -86,7 +86,7 @@ start(struct rig *r)
 	pipes(err);
 	r->pid = fork();
 	if (r->pid == 0) {
-		(void)signal(SIGPIPE, SIG_IGN);
+		(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 		(void)dup2(in[0], 0);
 		(void)dup2(out[1], 1);
 		(void)dup2(err[1], 2);
