@@ -195,15 +195,15 @@ ingested() { (($(du -sb "$ROOT/content/ingest" | cut -f 1) > $1)); }
 	local what pid
 	evil_start
 	for what in content snapshot events; do
-		"$CTR" images pull "$EVIL/slow/busybox:latest" >"$T/pull" 2>&1 3>&- &
+		"$CTR" images pull "$EVIL/slow/layers:latest" >"$T/pull" 2>&1 3>&- &
 		pid=$!
 		wait_until 30 ingested 200000
 		kill_worker "$what"
 		wait "$pid" || fail "$what: $? $(tail -n 3 "$T/pull")"
-		ok ctr run --rm "$EVIL/slow/busybox:latest" fr-slow echo pulled
-		ok ctr images remove "$EVIL/slow/busybox:latest"
-		ok ctr images remove "$BB"
-		ok ctr images pull "$BB"
+		ok ctr run --rm "$EVIL/slow/layers:latest" fr-slow cat /data/back
+		assert_is three
+		# Its blobs go with its name: the next one downloads again.
+		ok ctr images remove "$EVIL/slow/layers:latest"
 	done
 	evil_stop
 	nothing_left fr-slow
@@ -221,7 +221,7 @@ ingested() { (($(du -sb "$ROOT/content/ingest" | cut -f 1) > $1)); }
 		kill_worker "$what"
 		ok ctr run --rm "$BB" "fr-ev-$i-b" true
 	done
-	wait_until 10 grep -q 'fr-ev-4-b.*' "$T/ev"
+	wait_until 10 grep -q 'fr-ev-4-b.*' "$T/ev" || fail "$(tail -n 3 "$T/ev")" "$(<"$T/ev.err")" "$(ctr workers)"
 	wait_until 10 last_event
 	kill "$pid"
 	wait "$pid" || true
