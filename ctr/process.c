@@ -168,6 +168,9 @@ on_signal(void *arg, int signo)
 	/* Its terminal is gone: as in any session, what does not end of that is killed. */
 	if (signo == SIGHUP && p->keys && p->opts.ours && p->hung_up == NULL)
 		p->hung_up = loop_once(p->ctr->loop, HANGUP_MS, on_hung_up, p);
+	/* The first process of a container is deaf to what it does not handle. */
+	if (p->interrupts == 2 && isatty(STDERR_FILENO))
+		(void)fprintf(stderr, "ctr: interrupt once more to kill it\n");
 	if (p->interrupts > 3)
 		p->given_up = true;
 	else
