@@ -9,7 +9,8 @@
  * and reads the address ("unix:///run/coffer/s/0123456789abcdef.sock") from its stdout, until its end.
  * Delete: the same with "delete" (stdout: protobuf containerd.task.v2.DeleteResponse). Environment:
  *
- *	COFFER_STATE	STATE folder: the sockets are STATE/s/<16 hex>.sock and .attach, the OCI
+ *	COFFER_STATE	STATE folder: the sockets are STATE/s/<16 hex>.sock and .attach (the
+ *			start of the SHA-256 of NS/ID), the OCI
  *			runtime's own state is STATE/runtime/<ns>. Group of the attach socket and the
  *			log: the group of STATE/s. Without it the shim behaves as containerd's do
  *			and has no attach socket.

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "workers/task/step.h"
 
@@ -59,6 +60,7 @@ forget_container(struct op *op)
 		op_fail(op, &e);
 		return;
 	}
+	FAULT_POINT("task.forget.stored");
 	tells_written(t);
 	worker_outbox_wake(t->w);
 	op_reply(op, NULL);
@@ -69,6 +71,7 @@ on_logs_gone(void *arg, const struct order_result *r)
 {
 	struct op *op = arg;
 
+	FAULT_POINT("task.forget.logs_gone");
 	if (r->e->code != ERR_NONE)
 		log_warn("%s/%s: remove its logs: %s", op->box->ns, op->box->id, r->e->msg);
 	forget_container(op);
@@ -80,6 +83,7 @@ on_root_gone(void *arg, const void *rep, const struct err *e)
 	struct op *op = arg;
 
 	(void)rep;
+	FAULT_POINT("task.forget.root_gone");
 	if (e != NULL && e->code != ERR_NOT_FOUND)
 		op_fail(op, e);
 	else
@@ -140,6 +144,7 @@ forget_task(struct op *op)
 		op_fail(op, &e);
 		return;
 	}
+	FAULT_POINT("task.delete.stored");
 	while (whole && b->execs != NULL)
 		let_go(b->execs);
 	let_go(p);
@@ -160,6 +165,7 @@ on_bundle_gone(void *arg, const struct order_result *r)
 		op_fail(op, r->e);
 		return;
 	}
+	FAULT_POINT("task.delete.bundle_gone");
 	op->box->shim[0] = '\0';
 	forget_task(op);
 }
@@ -181,6 +187,7 @@ remove_bundle(struct op *op)
 static void
 on_shim_ended(void *arg)
 {
+	FAULT_POINT("task.delete.shim_ended");
 	remove_bundle(arg);
 }
 
@@ -204,6 +211,7 @@ on_deleted(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	struct err why = *e;
 
 	MUST(p != NULL);
+	FAULT_POINT("task.delete.answered");
 	if (shim_lost(e)) {
 		if (op->box->shim_state == SHIM_UP)
 			op->box->shim_state = SHIM_CONNECTING;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/oci/spec.h"
 #include "lib/ttrpc/shim.h"
@@ -63,6 +64,7 @@ added(struct op *op)
 		end_with(op, &e);
 		return;
 	}
+	FAULT_POINT("task.exec.stored");
 	tell_fact(p, FACT_CREATED);
 	buf_free(&s->process);
 	op_reply(op, &rep);
@@ -89,6 +91,7 @@ on_exec(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	struct err why = *e;
 
 	(void)rep;
+	FAULT_POINT("task.exec.added");
 	if (e->code == ERR_NONE) {
 		added(op);
 		return;
@@ -174,6 +177,7 @@ declare(struct op *op)
 	s->p->intent = INTENT_CREATE;
 	if (op->call != NULL)
 		(void)snprintf(s->p->request, sizeof(s->p->request), "%s", call_id_text(op->call));
+	FAULT_POINT("task.exec.user");
 	if (proc_save(s->p, &e) < 0)
 		end_with(op, &e);
 	else

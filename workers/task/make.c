@@ -19,6 +19,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/oci/signo.h"
@@ -214,6 +215,7 @@ store_it(struct op *op, struct bytes spec, struct container *c, struct err *e)
 	    (r = container_add(t, txn, op->box->ns, &row, spec, e)) < 0 ||
 	    (r = op_commit(op, &txn, &rep, e)) < 0)
 		return r;
+	FAULT_POINT("task.make.stored");
 	tells_written(t);
 	worker_outbox_wake(t->w);
 	return 0;
@@ -304,6 +306,7 @@ on_prepared(void *arg, const void *rep, const struct err *e)
 		op_fail(op, e);
 		return;
 	}
+	FAULT_POINT("task.make.prepared");
 	m->prepared = true;
 	if (op->asked && op->call == NULL) {
 		(void)err_set(&gone, ERR_CANCELLED, "cancelled");
@@ -397,6 +400,7 @@ on_unpacked(void *arg, const void *rep, const struct err *e)
 		op_fail(op, &why);
 		return;
 	}
+	FAULT_POINT("task.make.unpacked");
 	if (--m->left == 0)
 		resolve_user(op);
 }

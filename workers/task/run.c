@@ -16,6 +16,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/ttrpc/proto/runc.pb-c.h"
 #include "lib/ttrpc/shim.h"
@@ -174,6 +175,7 @@ created(struct op *op, uint32_t pid)
 		undo(op, &e);
 		return;
 	}
+	FAULT_POINT("task.create.stored");
 	tell_fact(p, FACT_CREATED);
 	shim_watch(p);
 	op_reply(op, &rep);
@@ -186,6 +188,7 @@ on_created(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	struct op *op = arg;
 	struct err why = *e;
 
+	FAULT_POINT("task.create.made");
 	if (e->code == ERR_NONE) {
 		created(op, r->pid);
 		return;
@@ -287,6 +290,7 @@ both_known(struct op *op)
 		undo(op, &e);
 		return;
 	}
+	FAULT_POINT("task.create.address");
 	shim_connect(op->box, on_up, op);
 }
 
@@ -349,6 +353,7 @@ on_shim_started(void *arg, const struct order_result *r)
 	struct run *s = op->state;
 	struct err e = *r->e;
 
+	FAULT_POINT("task.create.shim_started");
 	if (e.code == ERR_NONE)
 		s->started = true;
 	if (e.code == ERR_NONE && take_address(op->box, r->data, r->len, &e) == 0) {
@@ -454,6 +459,7 @@ begin_create(struct op *op)
 		op_fail(op, &e);
 		return;
 	}
+	FAULT_POINT("task.create.row");
 	oci = s->row.container->oci_runtime;
 	if (strcmp(b->shim, SHIM_DEFAULT) == 0)
 		runtime_choose(t->runtimes, oci, on_runtime, op);
@@ -517,6 +523,19 @@ on_left_up(void *arg, const struct err *e)
 	on_shim_ended(op);
 }
 
+/* The start call that was ordered has ended by now: orders for one container follow each other. Its shim
+ * has no container, since it was never connected to; but it would hold its sockets' names. */
+static void
+on_left_bundle_gone(void *arg, const struct order_result *r)
+{
+	struct op *op = arg;
+
+	if (r->e->code != ERR_NONE)
+		log_warn("%s/%s: remove its bundle: %s", op->box->ns, op->box->id, r->e->msg);
+	shim_guess_address(op->box);
+	shim_connect(op->box, on_left_up, op);
+}
+
 static void
 begin_undo_left(struct op *op)
 {
@@ -527,6 +546,8 @@ begin_undo_left(struct op *op)
 	log_info("%s/%s: undo a create that was cut off", op->box->ns, op->box->id);
 	if (op->box->address[0] != '\0')
 		shim_connect(op->box, on_left_up, op);
+	else if (strcmp(op->box->shim, SHIM_DEFAULT) == 0)
+		step_order(op, ORDER_BUNDLE_REMOVE, NULL, 0, on_left_bundle_gone);
 	else
 		on_shim_ended(op);
 }
@@ -564,6 +585,7 @@ started(struct op *op, struct proc *p, uint32_t pid)
 	if (store_write(op->t->tasks, &txn, &e) < 0 || proc_put(p, txn, &e) < 0 ||
 	    op_commit(op, &txn, &rep, &e) < 0)
 		log_error("%s/%s: store its start: %s", op->box->ns, op->box->id, e.msg);
+	FAULT_POINT("task.start.stored");
 	/* It runs whatever the store says. */
 	shim_watch(p);
 	proc_start_known(p);
@@ -609,6 +631,7 @@ on_started(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	struct proc *p = proc_find(op->box, s->exec_id);
 
 	MUST(p != NULL); /* only operations in this queue take it away */
+	FAULT_POINT("task.start.answered");
 	if (e->code == ERR_NONE) {
 		started(op, p, r->pid);
 	} else if (shim_lost(e)) {
@@ -637,6 +660,7 @@ start_call(struct op *op)
 		op_fail(op, &e);
 		return;
 	}
+	FAULT_POINT("task.start.row");
 	p->starting = true;
 	containerd__task__v2__start_request__init(&req);
 	req.id = shim_text(op->box->id);

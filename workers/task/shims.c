@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,6 +242,22 @@ shim_connect(struct box *b, void (*fn)(void *arg, const struct err *e), void *ar
 	b->shim_state = SHIM_CONNECTING;
 	wait_for(b, fn, arg);
 	connect_try(b);
+}
+
+void
+shim_guess_address(struct box *b)
+{
+	char name[2 * IDENT_MAX + 2], hex[SHA256_DIGEST_STRING_LENGTH];
+	uint8_t sum[SHA256_DIGEST_LENGTH];
+	int n = snprintf(name, sizeof(name), "%s/%s", b->ns, b->id);
+	SHA2_CTX ctx;
+
+	SHA256Init(&ctx);
+	SHA256Update(&ctx, (const uint8_t *)name, (size_t)n);
+	SHA256Final(sum, &ctx);
+	for (size_t i = 0; i < sizeof(sum); i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+	(void)snprintf(b->address, sizeof(b->address), "%s/s/%.16s.sock", b->t->state, hex);
 }
 
 void

@@ -29,6 +29,9 @@ void shim_connect(struct box *b, void (*fn)(void *arg, const struct err *e), voi
 /* After a restart: connects and asks what it has. */
 void shim_reconnect(struct box *b);
 
+/* Where our own shim of this container listens, when it did not come to saying so (lib/ttrpc/shim.h). */
+void shim_guess_address(struct box *b);
+
 /* Calls fn with the shim up (NULL), or with why it is not: at once when that is known. */
 void shim_when_up(struct box *b, void (*fn)(void *arg, const struct err *e), void *arg);
 

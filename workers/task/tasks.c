@@ -8,6 +8,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "lib/ttrpc/ttrpc.h"
 #include "workers/task/shims.h"
@@ -320,6 +321,7 @@ proc_exit(struct proc *p, uint64_t exit_status, int64_t exited_at, const char *r
 	p->facts |= FACT_EXITED;
 	if (proc_save(p, &e) < 0)
 		log_error("%s/%s: store its exit: %s", p->box->ns, p->box->id, e.msg);
+	FAULT_POINT("task.exit.stored");
 	tell_fact(p, FACT_EXITED);
 	waiters_call(p);
 }

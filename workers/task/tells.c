@@ -8,6 +8,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/log.h"
 #include "workers/task/containers.h"
 
@@ -223,6 +224,7 @@ tells_flush(struct taskd *t)
 		return;
 	if (store_write(t->containers, &txn, &e) == 0 && tells_write(t, txn, &e) == 0 &&
 	    store_commit(&txn, &e) == 0) {
+		FAULT_POINT("task.tells.committed");
 		tells_written(t);
 		if (t->w != NULL)
 			worker_outbox_wake(t->w);
