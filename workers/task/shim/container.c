@@ -23,6 +23,7 @@
 #include "lib/ttrpc/proto/runc.pb-c.h"
 #include "lib/ttrpc/shim.h"
 #include "workers/task/shim/cgroup.h"
+#include "workers/task/shim/point.h"
 #include "workers/task/shim/rootfs.h"
 
 #define ROOTFS "rootfs"
@@ -107,6 +108,7 @@ on_undone(void *arg, const struct err *e)
 	struct creation *c = arg;
 	struct err left = ERR_ZERO;
 
+	SHIM_POINT("undo.called");
 	if (e->code != ERR_NONE && e->code != ERR_NOT_FOUND)
 		log_warn("undo of a failed create: %s", e->msg);
 	if (clean_up(c->p->task, &left) < 0)
@@ -147,6 +149,7 @@ on_created(struct proc *p, void *arg, const struct err *made)
 	Containerd__Task__V2__CreateTaskResponse rep;
 	struct err e = *made;
 
+	SHIM_POINT("create.made");
 	if (e.code == ERR_NONE && p->ended)
 		(void)err_set(&e, ERR_INTERNAL, "the container's process ended at once (status %u)",
 		    p->exit_status);
@@ -177,6 +180,7 @@ create_prepare(struct proc *p, const Containerd__Task__V2__CreateTaskRequest *re
 		return -(int)e->code;
 	if (rootfs_mount(ROOTFS, req->rootfs, req->n_rootfs, e) < 0)
 		return -(int)e->code;
+	SHIM_POINT("create.mounted");
 	return stdio_new(t->loop, t->place, &spec, &p->io, e);
 }
 
@@ -228,6 +232,7 @@ container_create(
 	verb[n] = t->rt.id;
 	if (proc_spawn(c->p, verb, PID_FILE, on_created, c, &e) < 0)
 		undo(c, &e);
+	SHIM_POINT("create.called");
 }
 
 /* --- exec ---------------------------------------------------------------------------------------- */
@@ -350,6 +355,7 @@ exec_start(struct proc *p, struct ttrpc_request *rq)
 	p->state = PROC_STARTING;
 	if (proc_spawn(p, verb, pid_file, on_exec_started, rq, &e) < 0)
 		on_exec_started(p, rq, &e);
+	SHIM_POINT("exec.called");
 }
 
 /* --- start --------------------------------------------------------------------------------------- */
@@ -365,6 +371,7 @@ on_started(void *arg, const struct err *e)
 	struct start *s = arg;
 	struct proc *p = s->p;
 
+	SHIM_POINT("start.done");
 	if (e->code != ERR_NONE) {
 		ttrpc_fail(s->rq, e);
 		p->state = PROC_CREATED;
@@ -436,6 +443,7 @@ on_deleted(void *arg, const struct err *done)
 	const char *verb[] = { "delete", "--force", t->rt.id, NULL };
 	struct err e = ERR_ZERO;
 
+	SHIM_POINT("delete.done");
 	if (done->code != ERR_NONE && done->code != ERR_NOT_FOUND) {
 		log_warn("%s", done->msg);
 		if (!d->forced) {
@@ -450,6 +458,7 @@ on_deleted(void *arg, const struct err *done)
 		free(d);
 		return;
 	}
+	SHIM_POINT("delete.cleaned");
 	if (!p->ended) { /* was never started: ended by the runtime just now */
 		reaper_unwatch(t->reaper, p->pid);
 		p->ended = true;

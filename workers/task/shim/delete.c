@@ -21,6 +21,7 @@
 #include "lib/ttrpc/proto/task.pb-c.h"
 #include "workers/task/shim/cgroup.h"
 #include "workers/task/shim/command.h"
+#include "workers/task/shim/point.h"
 #include "workers/task/shim/rootfs.h"
 #include "workers/task/shim/runtime.h"
 
@@ -85,8 +86,10 @@ command_delete(const struct place *p, struct err *e)
 	/* not_found: never chosen a runtime, or the runtime does not know it (any more) */
 	if (runtime_delete(p, &why) < 0 && why.code != ERR_NOT_FOUND)
 		log_warn("delete %s: %s", p->id, why.msg);
+	SHIM_POINT("late.runtime");
 	if (cgroup_clean(p->id, e) < 0 || rootfs_unmount("rootfs", e) < 0)
 		return -(int)e->code;
+	SHIM_POINT("late.unmounted");
 	place_remove_sockets(p);
 	return print_response(e);
 }

@@ -231,12 +231,15 @@ on_timeout(void *arg)
 
 /* In the child: async-signal-safe calls only. */
 static _Noreturn void
-child(const struct run_spec *spec, const int fd[3])
+child(const struct run_spec *spec, const int fd[3], pid_t parent)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };
 	int at[3];
 	sigset_t none;
 
+	/* A runtime without its shim would go on making what nobody knows of. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(126);
 	/* Above 2 first, so that no dup2 closes what another one still needs. */
 	for (int i = 0; i < 3; i++)
 		at[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
@@ -258,7 +261,7 @@ run_start(
 	AUTO(fd_close) int to_us = -1;
 	struct run *run;
 	int pipefd[2] = { -1, -1 }, fd[3];
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (null < 0 || pipe2(pipefd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "run %s", spec->argv[0]);
@@ -268,7 +271,7 @@ run_start(
 		fd[i] = spec->fd[i] == RUN_OUTPUT ? to_us : spec->fd[i] < 0 ? null : spec->fd[i];
 	pid = fork();
 	if (pid == 0)
-		child(spec, fd);
+		child(spec, fd, parent);
 	if (pid < 0) {
 		int keep_errno = errno;
 

@@ -20,6 +20,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
 #include "workers/task/shim/command.h"
+#include "workers/task/shim/point.h"
 
 #define LOG_NAME "shim.log"
 #define ADDRESS_NAME "address"
@@ -148,10 +149,12 @@ start(const struct place *p, const struct shim_args *a, struct err *e)
 	if (p->attach[0] != '\0' &&
 	    listen_at(p->attach, SOCK_SEQPACKET, 0660, p->gid, &attach, e) < 0)
 		return -(int)e->code;
+	SHIM_POINT("start.listening");
 	/* containerd looks here when it comes back */
 	if (fs_write(AT_FDCWD, ADDRESS_NAME, address, strlen(address), 0600, false, e) < 0 ||
 	    spawn_server(a, sock, attach, e) < 0)
 		return -(int)e->code;
+	SHIM_POINT("start.left");
 	if (fs_write_all(STDOUT_FILENO, address, strlen(address)) < 0)
 		return err_sys(
 		    e, errno, "tell the address"); /* nobody will find it: it goes by itself */

@@ -561,6 +561,76 @@ test_memory_at_rest(void **state)
 	rig_down(&r);
 }
 
+#ifdef CF_FAULT
+/* A whole life, as far as it gets. */
+static void
+live(struct rig *r)
+{
+	struct answer a;
+
+	if (rig_create(r, &a, false, "", "", "") != 0 || rig_start(r, &a, "") != 0 ||
+	    rig_exec(r, &a, "one", "\"true\"", false, "") != 0 || rig_start(r, &a, "one") != 0 ||
+	    rig_kill(r, &a, "", SIGKILL, false) != 0 || rig_exit(r, "") != 137)
+		return;
+	(void)rig_delete(r, &a, "");
+}
+
+static void
+killed_at(const char *point)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	AUTO(free_ptr) char *fault = xasprintf("%s=kill", point);
+	struct rig r;
+
+	print_message("  killed at %s\n", point);
+	assert_return_code(setenv("COFFER_FAULTS", fault, 1), errno);
+	rig_up(&r, strcmp(point, "shim.undo.called") == 0 ? "\"no-such\"" : "\"sleep\",\"100\"",
+	    false, false);
+	live(&r);
+	for (int i = 0; i < 500 && kill(r.shim, 0) == 0; i++)
+		loop_turn(r.loop, 10);
+	assert_int_equal(kill(r.shim, 0), -1); /* the point was reached */
+	assert_return_code(unsetenv("COFFER_FAULTS"), errno);
+	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	rig_clear(&r);
+}
+
+static void
+test_killed_at_every_point(void **state)
+{
+	static const char *const points[] = { "shim.create.mounted", "shim.create.called",
+		"shim.create.made", "shim.undo.called", "shim.start.done", "shim.exec.called",
+		"shim.delete.done", "shim.delete.cleaned" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(points); i++)
+		killed_at(points[i]);
+}
+
+static void
+test_delete_call_killed(void **state)
+{
+	static const char *const points[] = { "shim.late.runtime=kill",
+		"shim.late.unmounted=kill" };
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_return_code(kill(r.shim, SIGKILL), errno);
+	for (size_t i = 0; i < COUNT(points); i++) {
+		assert_return_code(setenv("COFFER_FAULTS", points[i], 1), errno);
+		assert_int_equal(rig_program(&r, "delete", &out), 128);
+	}
+	assert_return_code(unsetenv("COFFER_FAULTS"), errno);
+	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	rig_clear(&r);
+}
+#endif
+
 int
 main(void)
 {
@@ -585,6 +655,10 @@ main(void)
 		cmocka_unit_test(test_fifo_without_reader),
 		cmocka_unit_test(test_log_rotates),
 		cmocka_unit_test(test_memory_at_rest),
+#ifdef CF_FAULT
+		cmocka_unit_test(test_killed_at_every_point),
+		cmocka_unit_test(test_delete_call_killed),
+#endif
 	};
 
 	if (geteuid() != 0 || access("/bin/busybox", X_OK) != 0) {
