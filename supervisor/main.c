@@ -15,6 +15,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/log.h"
+#include "supervisor/cgroups.h"
 #include "supervisor/config.h"
 #include "supervisor/crew.h"
 #include "supervisor/folders.h"
@@ -245,6 +246,7 @@ run(struct daemon *d, struct err *e)
 	if (r < 0)
 		return r;
 	(void)loop_run(d->loop);
+	cgroups_prune(d->folders.state);
 	log_info("ended");
 	return 0;
 }

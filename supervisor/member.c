@@ -20,6 +20,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/log.h"
+#include "supervisor/cgroups.h"
 #include "supervisor/control.h"
 #include "supervisor/spawn.h"
 
@@ -33,8 +34,8 @@ member_signal(const struct member *m, int signo)
 }
 
 struct arguments {
-	char uid[12], gid[12], groups[64];
-	char *v[20 + 2 * OPTIONS_MAX];
+	char uid[12], gid[12], groups[64], cgroups[16 + CGROUP_ROOT_MAX];
+	char *v[22 + 2 * OPTIONS_MAX];
 	unsigned n;
 };
 
@@ -52,6 +53,7 @@ static void
 arguments_make(const struct member *m, struct arguments *a)
 {
 	const struct user *u = &m->folders->users[m->proc];
+	char root[CGROUP_ROOT_MAX];
 	size_t at = 0;
 
 	(void)snprintf(a->uid, sizeof(a->uid), "%u", u->uid);
@@ -71,6 +73,11 @@ arguments_make(const struct member *m, struct arguments *a)
 	arg_add(a, "--groups", a->groups);
 	for (unsigned i = 0; i < m->config->options[m->proc].n; i++)
 		arg_add(a, "-o", m->config->options[m->proc].line[i]);
+	if (m->proc == PROC_TASK) {
+		(void)snprintf(a->cgroups, sizeof(a->cgroups), "cgroup-root=%s",
+		    cgroups_root(m->folders->state, root));
+		arg_add(a, "-o", a->cgroups);
+	}
 }
 
 int

@@ -96,20 +96,6 @@ host_oom_score(void)
 	return (int)strtol(buf_str(&text), NULL, 10);
 }
 
-/* Two daemons on one host must not share control groups: one that is not on the usual folder has its own
- * root. */
-static const char *
-cgroup_root(struct op *op)
-{
-	uint32_t h = 2166136261u;
-
-	if (strcmp(op->t->state, "/run/coffer") == 0)
-		return "/coffer";
-	for (const char *p = op->t->state; *p != '\0'; p++)
-		h = (h ^ (unsigned char)*p) * 16777619u;
-	return arena_printf(&op->arena, "/coffer-%08x", h);
-}
-
 /* What the supervisor could not give, its shims cannot either; 0 when that cannot be read. */
 static uint64_t
 host_caps(void)
@@ -156,7 +142,7 @@ make_spec(struct op *op, struct buf *out, struct err *e)
 		.annotations = notes,
 		.nannotations = q->annotations.n,
 		.host_name = host,
-		.cgroup_root = cgroup_root(op),
+		.cgroup_root = worker_option(op->t->w, "cgroup-root"),
 		.oom_score_adj = host_oom_score() };
 
 	for (uint32_t i = 0; i < q->annotations.n; i++)
