@@ -188,9 +188,16 @@ on_end(void *arg)
 	struct op *op = arg;
 	struct sig *s = op->state;
 
+	struct err e = ERR_ZERO;
+
 	s->waiting = false;
 	loop_del(&s->timer);
-	reply_task(op);
+	if (target(op)->status == STATUS_STOPPED) {
+		reply_task(op);
+		return;
+	}
+	(void)step_no_proc(op->box->id, s->exec_id, &e); /* its create failed */
+	op_fail(op, &e);
 }
 
 static void

@@ -305,7 +305,8 @@ proc_exit(struct proc *p, uint64_t exit_status, int64_t exited_at, const char *r
 {
 	struct err e = ERR_ZERO;
 
-	if (p->status == STATUS_STOPPED)
+	/* What was never said to be created does not end: its create fails and takes it away. */
+	if (p->status == STATUS_STOPPED || (p->facts & FACT_CREATED) == 0)
 		return;
 	if (p->starting) {
 		p->exit_held = true;

@@ -298,6 +298,22 @@ add_container(struct fix *f, const char *ns, const char *id)
 	tells_written(f->t);
 }
 
+/* A create that fails gives out nothing, whatever becomes of its shim. */
+static void
+test_never_created(void **state)
+{
+	struct fix *f = *state;
+	struct proc *p = proc_new(box_get(f->t, "default", "web"), "");
+
+	p->intent = INTENT_CREATE;
+	assert_int_equal(proc_save(p, &f->e), 0);
+	proc_exit(p, EXIT_KILLED, 0, "its shim died");
+	assert_int_equal(p->status, STATUS_UNKNOWN);
+	tells_flush(f->t);
+	again(f);
+	assert_string_equal(told(f), "");
+}
+
 static int
 count_row(void *arg, const struct container_row *row)
 {
@@ -393,6 +409,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_reboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waiters, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_never_created, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_containers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order_with_containers, setup, teardown),
 		cmocka_unit_test(test_exec_errors),
