@@ -94,6 +94,7 @@ find(const struct stack *s, const char *dir, const char *name, struct stat *st)
 struct route {
 	char real[PATH_MAX], rest[2 * PATH_MAX];
 	unsigned links;
+	bool anyway; /* go on where there is nothing, or no folder */
 };
 
 static int
@@ -114,12 +115,21 @@ follow(struct route *w, int at, const char *name, struct err *e)
 	return 0;
 }
 
+static int
+go_into(struct route *w, const char *name, struct err *e)
+{
+	size_t len = strlen(w->real), room = sizeof(w->real) - len;
+
+	if (snprintf(w->real + len, room, "%s%s", len > 0 ? "/" : "", name) >= (int)room)
+		return err_sys(e, ENAMETOOLONG, "find it");
+	return 0;
+}
+
 /* One component. Returns 1 when the walk is over: *ret_fd is the file, or -1 when there is none. */
 static int
 step(const struct stack *s, struct route *w, const char *name, int *ret_fd, struct err *e)
 {
 	AUTO(fd_close) int at = -1;
-	size_t len = strlen(w->real);
 	struct stat st;
 
 	if (strcmp(name, ".") == 0)
@@ -131,16 +141,12 @@ step(const struct stack *s, struct route *w, const char *name, int *ret_fd, stru
 		return 0;
 	}
 	at = find(s, w->real, name, &st);
-	if (at < 0)
+	if (at < 0 && !w->anyway)
 		return 1;
-	if (S_ISLNK(st.st_mode))
+	if (at >= 0 && S_ISLNK(st.st_mode))
 		return follow(w, at, name, e);
-	if (S_ISDIR(st.st_mode)) {
-		if (snprintf(w->real + len, sizeof(w->real) - len, "%s%s", len > 0 ? "/" : "",
-			name) >= (int)(sizeof(w->real) - len))
-			return err_sys(e, ENAMETOOLONG, "find it");
-		return 0;
-	}
+	if (w->anyway || S_ISDIR(st.st_mode))
+		return go_into(w, name, e);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_FAILED_PRECONDITION, "not a regular file");
 	if (w->rest[strspn(w->rest, "/")] != '\0')
@@ -149,30 +155,69 @@ step(const struct stack *s, struct route *w, const char *name, int *ret_fd, stru
 	return *ret_fd < 0 ? err_sys(e, errno, "open") : 1;
 }
 
+/* Walks w->rest. Returns 1 when step ended it, 0 when all of it was walked. */
+static int
+walk(const struct stack *s, struct route *w, int *ret_fd, struct err *e)
+{
+	char name[NAME_MAX + 1];
+	int r = 0;
+
+	while (r == 0) {
+		size_t skip = strspn(w->rest, "/"), len = strcspn(w->rest + skip, "/");
+
+		if (len == 0)
+			return 0;
+		if (len > NAME_MAX)
+			return 1;
+		memcpy(name, w->rest + skip, len);
+		name[len] = '\0';
+		memmove(w->rest, w->rest + skip + len, strlen(w->rest + skip + len) + 1);
+		r = step(s, w, name, ret_fd, e);
+	}
+	return r;
+}
+
 int
 merged_open(
     int layers, const uint64_t *numbers, unsigned n, const char *path, int *ret_fd, struct err *e)
 {
 	struct stack s = { .layers = layers, .numbers = numbers, .n = n };
 	struct route w = { .links = 0 };
-	char name[NAME_MAX + 1];
-	int r = 0;
+	int r;
 
 	*ret_fd = -1;
 	(void)snprintf(w.rest, sizeof(w.rest), "%s", path);
-	while (r == 0) {
-		size_t skip = strspn(w.rest, "/"), len = strcspn(w.rest + skip, "/");
-
-		if (len == 0)
-			r = err_set(e, ERR_FAILED_PRECONDITION, "a folder");
-		else if (len > NAME_MAX)
-			r = 1;
-		else {
-			memcpy(name, w.rest + skip, len);
-			name[len] = '\0';
-			memmove(w.rest, w.rest + skip + len, strlen(w.rest + skip + len) + 1);
-			r = step(&s, &w, name, ret_fd, e);
-		}
-	}
+	r = walk(&s, &w, ret_fd, e);
+	if (r == 0)
+		r = err_set(e, ERR_FAILED_PRECONDITION, "a folder");
 	return r < 0 ? err_wrap(e, "/%s in the image", path) : 0;
+}
+
+int
+merged_real(
+    int layers, const uint64_t *numbers, unsigned n, const char *path, char *to, struct err *e)
+{
+	struct stack s = { .layers = layers, .numbers = numbers, .n = n };
+	struct route w = { .anyway = true };
+	int unused = -1, r;
+
+	(void)snprintf(w.rest, sizeof(w.rest), "%s", path);
+	r = walk(&s, &w, &unused, e);
+	if (r < 0)
+		return r;
+	memcpy(to, w.real, sizeof(w.real));
+	return r == 0 ? 0 : err_sys(e, ENAMETOOLONG, "find /%s in the image", path);
+}
+
+bool
+merged_stat(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret)
+{
+	struct stack s = { .layers = layers, .numbers = numbers, .n = n };
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	AUTO(fd_close) int at = -1;
+
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 : (int)(slash - path), path);
+	at = find(&s, dir, slash == NULL ? path : slash + 1, ret);
+	return at >= 0;
 }

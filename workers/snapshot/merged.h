@@ -36,4 +36,14 @@ int merged_layer(int layers, uint64_t number);
 int merged_open(
     int layers, const uint64_t *numbers, unsigned n, const char *path, int *ret_fd, struct err *e);
 
+/* The topmost entry path (no links in its folder part); false when there is none. */
+struct stat;
+bool
+merged_stat(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret);
+
+/* Where path leads when its links are followed inside of the stack, into to (PATH_MAX bytes), whether
+ * there is something or not. */
+int merged_real(
+    int layers, const uint64_t *numbers, unsigned n, const char *path, char *to, struct err *e);
+
 #endif

@@ -5,7 +5,9 @@
  * An archive may hold "a/b/file" and neither "a" nor "a/b". Their folders had to be made, and in an
  * overlay they would hide mode, owner, times and attributes of the real ones; so, once the layers below
  * are known and committed, these are copied. Folders that the layers below don't have (or hide) stay
- * root's, 0755.
+ * root's, 0755. Where there is a symbolic link below ("bin" to "usr/bin"), what was put into the implied
+ * folder moves to where the link leads, as if the archive had been unpacked over the layers below, and
+ * the folder goes.
  */
 #ifndef CF_SNAPSHOT_SETTLE_H
 #define CF_SNAPSHOT_SETTLE_H

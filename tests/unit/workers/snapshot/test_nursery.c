@@ -282,6 +282,52 @@ settles(void **state)
 	assert_int_equal(st.st_mode & 07777, 0755);
 }
 
+/* "bin/new" of an archive that does not name "bin", over a layer where that is a link. */
+static void
+settles_behind_links(void **state)
+{
+	struct fix *f = *state;
+	struct nursery_order o = { .op = NURSERY_SETTLE, .nlowers = 1, .lowers = { 1 } };
+	AUTO(fd_close) int folder = -1;
+	struct buf tar = BUF_ZERO, text = BUF_ZERO;
+	struct stat st;
+	int list;
+
+	tar_add(&tar, &(struct entry){ .name = "usr/bin", .type = '5', .mode = 0711, .uid = 5 });
+	tar_add(&tar, &(struct entry){ .name = "bin", .type = '2', .link = "usr/bin" });
+	tar_add(&tar, &(struct entry){ .name = "esc", .type = '2', .link = "../../../../usr" });
+	tar_add(&tar, &(struct entry){ .name = "dead", .type = '2', .link = "/no/where" });
+	list = unpack_layer(f, &tar, 1);
+	fd_close(&list);
+	tar_add(&tar, &(struct entry){ .name = "bin/new", .body = "n" });
+	tar_add(&tar, &(struct entry){ .name = "bin/.wh.old", .body = "" });
+	tar_add(&tar, &(struct entry){ .name = "bin/sub/f", .body = "s" });
+	tar_add(&tar, &(struct entry){ .name = "usr/bin/sub/g", .body = "g" });
+	tar_add(&tar, &(struct entry){ .name = "esc/share/f", .body = "e" });
+	tar_add(&tar, &(struct entry){ .name = "dead/f", .body = "d" });
+	list = unpack_layer(f, &tar, 2);
+	folder = layer_folder(f, 2);
+	start(f, &o, folder, f->layers, list);
+	finish(f);
+	fd_close(&list);
+	if (f->last.kind != NURSERY_DONE)
+		fail_msg("%s", f->last.message);
+	assert_int_equal(faccessat(folder, "bin", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	assert_int_equal(faccessat(folder, "esc", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	assert_int_equal(fs_read(folder, "usr/bin/new", 10, &text, &f->e), 0);
+	assert_int_equal(fs_read(folder, "usr/bin/sub/f", 10, &text, &f->e), 0);
+	assert_int_equal(fs_read(folder, "usr/bin/sub/g", 10, &text, &f->e), 0);
+	assert_int_equal(fs_read(folder, "usr/share/f", 10, &text, &f->e), 0);
+	assert_int_equal(fs_read(folder, "no/where/f", 10, &text, &f->e), 0);
+	assert_string_equal(text.data, "nsged");
+	assert_int_equal(fstatat(folder, "usr/bin/old", &st, 0), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(fstatat(folder, "usr/bin", &st, 0), 0);
+	assert_int_equal(st.st_uid, 5);
+	assert_int_equal(st.st_mode & 07777, 0711);
+	buf_free(&text);
+}
+
 static void
 counts_and_empties(void **state)
 {
@@ -367,8 +413,8 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = { T(unpacks), T(failures_come_back), T(cancels),
-		T(children_end_with_the_nursery), T(settles), T(counts_and_empties),
-		T(finds_files_in_stacks) };
+		T(children_end_with_the_nursery), T(settles), T(settles_behind_links),
+		T(counts_and_empties), T(finds_files_in_stacks) };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	if (geteuid() != 0) {
