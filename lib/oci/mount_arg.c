@@ -137,6 +137,49 @@ take_field(struct parse *p, char *field, struct err *e)
 	return bad(p, e, "unknown word", field);
 }
 
+/* What mount(2) has flags for, as runtimes spell it. They pass other words on as data, which a bind mount
+ * ignores: a mistake nobody would hear of. */
+static bool
+is_flag(const char *option)
+{
+	static const char *const flags[] = { "bind", "rbind", "ro", "rw", "suid", "nosuid", "dev",
+		"nodev", "exec", "noexec", "sync", "async", "dirsync", "atime", "noatime",
+		"diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+		"mand", "nomand", "silent", "loud", "defaults", "iversion", "noiversion",
+		"symfollow", "nosymfollow", "private", "rprivate", "shared", "rshared", "slave",
+		"rslave", "unbindable", "runbindable", "idmap", "ridmap", "rro", "rrw", "rnosuid",
+		"rnodev", "rnoexec", "rsuid", "rdev", "rexec", "rnoatime", "rrelatime" };
+
+	for (size_t i = 0; i < COUNT(flags); i++)
+		if (strcmp(option, flags[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_tmpfs_word(const char *option)
+{
+	static const char *const words[] = { "size=", "mode=", "uid=", "gid=", "nr_inodes=",
+		"nr_blocks=", "huge=", "mpol=", "tmpcopyup" };
+
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (strncmp(option, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Filesystems that we know by what they take; others are between the user and the kernel. */
+static int
+check_options(struct parse *p, struct err *e)
+{
+	bool bind = strcmp(p->type, "bind") == 0, tmpfs = strcmp(p->type, "tmpfs") == 0;
+
+	for (size_t i = 0; (bind || tmpfs) && i < p->noptions; i++)
+		if (!is_flag(p->options[i]) && !(tmpfs && is_tmpfs_word(p->options[i])))
+			return bad(p, e, "unknown option", p->options[i]);
+	return 0;
+}
+
 static int
 finish(struct parse *p, struct oci_mount *ret, struct err *e)
 {
@@ -169,6 +212,8 @@ finish(struct parse *p, struct oci_mount *ret, struct err *e)
 		if (!has && (r = add_option(p, "rbind", e)) < 0)
 			return r;
 	}
+	if ((r = check_options(p, e)) < 0)
+		return r;
 	ret->type = p->type;
 	ret->source = p->source == NULL ? p->type : p->source;
 	ret->target = p->target;

@@ -345,6 +345,9 @@ test_bad_mounts(void **state)
 		{ "type=bind,src=/a,dst=/x,options=ro::rw", "empty option" },
 		{ "type=bind,src=/a,dst=/x,readonly=maybe", "true or false" },
 		{ "type=bind,src=/a,dst=/x,colour=red", "colour" },
+		{ "type=bind,src=/a,dst=/x,options=frob", "frob" },
+		{ "type=bind,src=/a,dst=/x,options=size=1m", "size=1m" },
+		{ "type=tmpfs,dst=/x,options=frob", "frob" },
 	};
 
 	for (size_t i = 0; i < COUNT(bad); i++) {
