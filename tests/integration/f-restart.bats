@@ -210,24 +210,23 @@ ingested() { (($(du -sb "$ROOT/content/ingest" | cut -f 1) > $1)); }
 }
 
 @test "events: a subscriber misses nothing and sees nothing twice, whoever dies" {
-	local what i pid
+	local what round=0 n pid
 	"$CTR" events --format json >"$T/ev" 2>"$T/ev.err" 3>&- &
 	pid=$!
 	wait_until 10 event_began
-	i=0
 	for what in "${workers[@]}"; do
-		i=$((i + 1))
-		ok ctr run --rm "$BB" "fr-ev-$i-a" true
+		round=$((round + 1))
+		ok ctr run --rm "$BB" "fr-ev-$round-a" true
 		kill_worker "$what"
-		ok ctr run --rm "$BB" "fr-ev-$i-b" true
+		ok ctr run --rm "$BB" "fr-ev-$round-b" true
 	done
 	wait_until 10 grep -q 'fr-ev-4-b.*' "$T/ev" || fail "$(tail -n 3 "$T/ev")" "$(<"$T/ev.err")" "$(ctr workers)"
 	wait_until 10 last_event
 	kill "$pid"
 	wait "$pid" || true
-	for i in 1-a 1-b 2-a 2-b 3-a 3-b 4-a 4-b; do
-		[[ $(grep -c "/tasks/exit.*fr-ev-$i\|fr-ev-$i.*/tasks/exit" "$T/ev") == 1 ]] ||
-		    fail "$i: $(grep -c "/tasks/exit.*fr-ev-$i" "$T/ev") exits"
+	for n in 1-a 1-b 2-a 2-b 3-a 3-b 4-a 4-b; do
+		[[ $(grep -c "/tasks/exit.*fr-ev-$n\|fr-ev-$n.*/tasks/exit" "$T/ev") == 1 ]] ||
+		    fail "$n: $(grep -c "/tasks/exit.*fr-ev-$n" "$T/ev") exits"
 	done
 	jq -s '[.[].seq] | . == [range(.[0]; .[0] + length)]' "$T/ev" | grep -qx true || fail "gaps"
 }
