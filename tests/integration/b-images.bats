@@ -11,7 +11,7 @@ teardown_file() { harness_down; }
 	ok ctr images pull "$REG/coffer/busybox:latest"
 	assert_match "sha256:[0-9a-f]{12}"
 	ok ctr images pull "$REG/coffer/busybox:latest"
-	run grep -c 'GET /v2/coffer/busybox/blobs' "$COFFER_FIXTURES/registry/open.log"
+	run grep -c 'GET /v2/coffer/busybox/blobs' "$REGISTRY_MAIN_LOG"
 	((output <= 2 * 10)) || fail "$output downloads"
 }
 
@@ -126,7 +126,7 @@ teardown_file() { harness_down; }
 registry_gets()
 {
 	grep -c "http.request.method=GET .*http.request.uri=\"\?/v2/coffer/$1/blobs/.*response completed" \
-	    "$COFFER_FIXTURES/registry/open.log" || true
+	    "$REGISTRY_MAIN_LOG" || true
 }
 
 @test "content list: digest, size, age" {

@@ -5,7 +5,7 @@
 #
 #   registry_start NAME FOLDER [open|auth|tls] [PORT]
 #	serves FOLDER/storage (kept between starts; may be a link to one that others read too);
-#	sets REGISTRY_NAME_PORT, REGISTRY_NAME_PID (NAME in capitals). A free port when none is given.
+#	sets REGISTRY_NAME_PORT, _PID and _LOG (NAME in capitals). A free port when none is given.
 #	auth: user coffer, password secret. tls: a certificate of FOLDER/ca.pem for localhost,
 #	127.0.0.1, registry.test and registry-1.docker.io.
 #   registry_stop NAME
@@ -58,7 +58,7 @@ registry_config()
 
 registry_start()
 {
-	local name=${1^^} folder=$2 kind=${3:-open} port=${4:-} scheme=http pid i
+	local name=${1^^} folder=$2 kind=${3:-open} port=${4:-} scheme=http pid i conf
 
 	mkdir -p "$folder" && { [[ -e $folder/storage ]] || mkdir "$folder/storage"; } || return 1
 	case $kind in
@@ -74,13 +74,16 @@ print("coffer:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, roun
 		;;
 	esac
 	[[ -n $port ]] || port=$(free_port)
-	registry_config "$folder" "$kind" "$port" >"$folder/$kind.yml"
-	docker-registry serve "$folder/$kind.yml" </dev/null >"$folder/$kind.log" 2>&1 3>&- &
+	# Others may serve the same folder at this moment.
+	conf=$(mktemp "$folder/$kind.XXXXXX") || return 1
+	registry_config "$folder" "$kind" "$port" >"$conf"
+	docker-registry serve "$conf" </dev/null >"$conf.log" 2>&1 3>&- &
 	pid=$!
 	disown "$pid"
 	printf -v "REGISTRY_${name}_PORT" %s "$port"
 	printf -v "REGISTRY_${name}_PID" %s "$pid"
-	export "REGISTRY_${name}_PORT" "REGISTRY_${name}_PID"
+	printf -v "REGISTRY_${name}_LOG" %s "$conf.log"
+	export "REGISTRY_${name}_PORT" "REGISTRY_${name}_PID" "REGISTRY_${name}_LOG"
 	for ((i = 0; i < 200; i++)); do
 		# Any answer will do, 401 too.
 		if curl -sk -o /dev/null --max-time 2 "$scheme://127.0.0.1:$port/v2/"; then
@@ -90,7 +93,7 @@ print("coffer:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, roun
 		sleep 0.05
 	done
 	printf 'registry %s did not start on port %s:\n' "$1" "$port" >&2
-	tail -n 5 "$folder/$kind.log" >&2
+	tail -n 5 "$conf.log" >&2
 	return 1
 }
 
