@@ -32,7 +32,7 @@ config_init(struct config *c)
 		.start_s = 60,
 		.stop_s = 5,
 		.backoff_s = 10,
-		.healthy_s = 10 };
+		.healthy_s = 1 };
 }
 
 void
