@@ -130,6 +130,8 @@ run_open(struct ingest *in)
 	fd_close(&in->fd);
 	hasher_reset(in->hash);
 	in->at = 0;
+	/* One that was whole when its worker died may be read-only already. */
+	(void)!fchmodat(in->b->ingest_fd, digest_hex(&in->digest), 0640, 0);
 	in->fd = openat(in->b->ingest_fd, digest_hex(&in->digest),
 	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (in->fd < 0)
