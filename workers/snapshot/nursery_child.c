@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
-#include "lib/base/fault.h"
 #include "lib/base/fdpass.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -213,7 +212,6 @@ child_main(const struct nursery_order *o, const int *fds, unsigned nfds)
 		r.code = e.code;
 		(void)snprintf(r.message, sizeof(r.message), "%s", e.msg);
 	}
-	FAULT_POINT("snapshot.child.done");
 	report(&r);
 	_exit(0);
 }
