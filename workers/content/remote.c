@@ -11,7 +11,6 @@
  */
 #include "workers/content/remote.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
