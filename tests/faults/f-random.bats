@@ -7,7 +7,11 @@ load ../lib/harness.bash
 
 setup_file()
 {
-	harness_up
+	harness_up bare
+	printf '[supervisor]\nbackoff_limit = 1\n' >"$T/config.toml"
+	registry_start main "$COFFER_FIXTURES/registry"
+	export REG=127.0.0.1:$REGISTRY_MAIN_PORT
+	coffer_start
 	ctr images pull "$REG/coffer/busybox:latest"
 	export BB=$REG/coffer/busybox:latest CTR=$COFFER_BUILD/ctr
 	export COFFER_SEED=${COFFER_SEED:-$((RANDOM * 32768 + RANDOM))}
