@@ -150,7 +150,7 @@ images_make_nginx()
 	    "Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin","NGINX_VERSION=debian"],
 	    "Entrypoint":["/docker-entrypoint.sh"],"Cmd":["nginx","-g","daemon off;"],
 	    "ExposedPorts":{"80/tcp":{}},"StopSignal":"SIGQUIT",
-	    "Labels":{"maintainer":"Coffer tests"}}' \
+	    "Labels":{"maintainer":"Coffer"}}' \
 	    "$(images_layer gzip nginx-base)" "$(images_layer gzip nginx-pkg)" \
 	    "$(images_layer gzip nginx-conf)"
 }
