@@ -7,7 +7,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 /* Bytes of the well-formed character (RFC 3629) that n bytes at s begin with, and its code point; 0 when
  * there is none. */
@@ -43,7 +42,11 @@ static inline size_t
 utf8_printable(const char *s)
 {
 	uint32_t c = 0;
-	size_t n = utf8_char(s, strnlen(s, 4), &c);
+	size_t n = 0;
+
+	while (n < 4 && s[n] != '\0')
+		n++;
+	n = utf8_char(s, n, &c);
 
 	if (n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) ||
 	    (c >= 0x2066 && c <= 0x2069))
