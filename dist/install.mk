@@ -18,10 +18,11 @@ INSTALLED_WORKERS  := coffer-content coffer-snapshot coffer-task coffer-events
 install: install-files install-users
 
 install-files: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 \
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8 \
 	    $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(COMPDIR) $(DESTDIR)$(SYSCONFDIR)/coffer
 	install -m 755 $(addprefix build/,$(INSTALLED_PROGRAMS)) $(DESTDIR)$(BINDIR)
 	install -m 755 $(addprefix build/libexec/,$(INSTALLED_WORKERS)) $(DESTDIR)$(LIBEXECDIR)
+	install -m 644 dist/man/cofferd.8 $(DESTDIR)$(MANDIR)/man8
 	build/ctr manual > $(DESTDIR)$(MANDIR)/man1/ctr.1
 	build/ctr completion bash > $(DESTDIR)$(COMPDIR)/ctr
 	chmod 644 $(DESTDIR)$(MANDIR)/man1/ctr.1 $(DESTDIR)$(COMPDIR)/ctr
@@ -53,7 +54,7 @@ endif
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(INSTALLED_PROGRAMS)) \
 	    $(addprefix $(DESTDIR)$(LIBEXECDIR)/,$(INSTALLED_WORKERS)) \
-	    $(DESTDIR)$(MANDIR)/man1/ctr.1 $(DESTDIR)$(COMPDIR)/ctr \
+	    $(DESTDIR)$(MANDIR)/man1/ctr.1 $(DESTDIR)$(MANDIR)/man8/cofferd.8 $(DESTDIR)$(COMPDIR)/ctr \
 	    $(DESTDIR)$(UNITDIR)/cofferd.service $(DESTDIR)$(SYSUSERSDIR)/coffer.conf \
 	    $(DESTDIR)$(SYSCONFDIR)/coffer/config.toml.example
 	test ! -e $(DESTDIR)$(SYSCONFDIR)/coffer/config.toml || \

@@ -19,7 +19,7 @@ teardown_file() { harness_down; }
 	    usr/libexec/coffer/coffer-task usr/libexec/coffer/coffer-events; do
 		[[ -x $T/dest/$f ]] || fail "no $f" "$(cat "$T/install.log")"
 	done
-	for f in usr/share/man/man1/ctr.1 usr/share/bash-completion/completions/ctr \
+	for f in usr/share/man/man1/ctr.1 usr/share/man/man8/cofferd.8 usr/share/bash-completion/completions/ctr \
 	    usr/lib/systemd/system/cofferd.service usr/lib/sysusers.d/coffer.conf etc/coffer/config.toml; do
 		[[ -s $T/dest/$f ]] || fail "no $f" "$(cat "$T/install.log")"
 	done

@@ -242,9 +242,9 @@ last_event() { grep '/containers/delete' "$T/ev" | grep -q 'fr-ev-4-b'; }
 }
 
 @test "a worker that is killed again and again comes back each time, ever more slowly" {
-	local i before
-	for i in 1 2 3 4; do
-		kill_worker events
+	local n before
+	for n in 1 2 3 4; do
+		kill_worker events || fail "death $n"
 	done
 	ok ctr events --help
 	before=$(ctr workers --format json | jq '.[] | select(.name == "events") | .restarts')
