@@ -13,8 +13,9 @@
 /* Mounts each in order at dir (or below it, where it has a target). On failure nothing stays mounted. */
 int rootfs_mount(const char *dir, Containerd__Types__Mount *const *mounts, size_t n, struct err *e);
 
-/* Undoes every mount at dir and below it, stacked ones too; lazily where one is busy. Success when
- * there is none. */
+/* Undoes every mount at dir and below it, stacked ones too. They are gone from sight at once; what
+ * the kernel has to write out for them, it writes while a child of ours waits. Success when there is
+ * none. */
 int rootfs_unmount(const char *dir, struct err *e);
 
 #endif
