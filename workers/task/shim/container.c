@@ -412,11 +412,35 @@ container_start(struct proc *p, struct ttrpc_request *rq)
 
 /* --- delete -------------------------------------------------------------------------------------- */
 
+/* Asked for again while it runs, by a task actor that was born meanwhile: all get the one answer. */
 struct deletion {
 	struct proc *p;
-	struct ttrpc_request *rq;
+	struct waiter *asked;
 	bool forced;
 };
+
+static void
+deletion_join(struct deletion *d, struct ttrpc_request *rq)
+{
+	struct waiter *w = xcalloc(1, sizeof(*w));
+
+	*w = (struct waiter){ .next = d->asked, .rq = rq };
+	d->asked = w;
+}
+
+static struct ttrpc_request *
+deletion_next(struct deletion *d)
+{
+	struct waiter *w = d->asked;
+	struct ttrpc_request *rq;
+
+	if (w == NULL)
+		return NULL;
+	rq = w->rq;
+	d->asked = w->next;
+	free(w);
+	return rq;
+}
 
 static void
 reply_deleted(struct ttrpc_request *rq, const struct proc *p)
@@ -441,6 +465,7 @@ on_deleted(void *arg, const struct err *done)
 	struct proc *p = d->p;
 	struct task *t = p->task;
 	const char *verb[] = { "delete", "--force", t->rt.id, NULL };
+	struct ttrpc_request *rq;
 	struct err e = ERR_ZERO;
 
 	SHIM_POINT("delete.done");
@@ -452,9 +477,11 @@ on_deleted(void *arg, const struct err *done)
 				return;
 		}
 	}
+	p->deletion = NULL;
 	if (clean_up(t, &e) < 0) {
 		p->state = p->ended ? PROC_STOPPED : PROC_CREATED;
-		ttrpc_fail(d->rq, &e);
+		while ((rq = deletion_next(d)) != NULL)
+			ttrpc_fail(rq, &e);
 		free(d);
 		return;
 	}
@@ -465,7 +492,8 @@ on_deleted(void *arg, const struct err *done)
 		p->exit_status = 128 + SIGKILL;
 		p->exited_at = clock_real_ns();
 	}
-	reply_deleted(d->rq, p);
+	while ((rq = deletion_next(d)) != NULL)
+		reply_deleted(rq, p);
 	free(d);
 	t->paused = false;
 	while (t->procs != NULL) {
@@ -495,7 +523,9 @@ delete_container(struct proc *p, struct ttrpc_request *rq)
 			return;
 		}
 	d = xcalloc(1, sizeof(*d));
-	*d = (struct deletion){ .p = p, .rq = rq, .forced = forced };
+	*d = (struct deletion){ .p = p, .forced = forced };
+	deletion_join(d, rq);
+	p->deletion = d;
 	p->state = PROC_DELETING;
 	if (runtime_call(&t->rt, forced ? force : gentle, NULL, on_deleted, d, &e) < 0)
 		on_deleted(d, &e);
@@ -507,6 +537,10 @@ container_delete(struct proc *p, struct ttrpc_request *rq)
 	struct err e = ERR_ZERO;
 	char path[128];
 
+	if (p->deletion != NULL) {
+		deletion_join(p->deletion, rq);
+		return;
+	}
 	if (p->state != PROC_STOPPED && p->state != PROC_CREATED) {
 		(void)err_set(&e, ERR_FAILED_PRECONDITION,
 		    p->state == PROC_RUNNING ? "cannot delete a running process"

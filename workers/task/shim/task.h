@@ -55,6 +55,7 @@ struct proc {
 	unsigned exit_status;
 	int64_t exited_at;
 	struct waiter *waiters;
+	struct deletion *deletion; /* under way, else NULL */
 };
 
 struct task {
