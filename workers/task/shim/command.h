@@ -15,12 +15,13 @@
 #define SERVE_ATTACH_FD 4
 
 /* Makes the sockets, starts the serving shim and prints its address. */
-int command_start(const struct place *p, const struct shim_args *a, struct err *e);
+int command_start(struct place *p, const struct shim_args *a, struct err *e);
 
 /* Serves until Shutdown. */
 int command_serve(const struct place *p, struct err *e);
 
-/* Ends what a shim that is no more has left; prints a DeleteResponse. May be run again. */
+/* Ends what a shim has left that is no more, or that nobody wants any more: then itself first. Prints a
+ * DeleteResponse. May be run again. */
 int command_delete(const struct place *p, struct err *e);
 
 /* Tries the OCI runtimes that are installed and prints a line for each. */

@@ -2,8 +2,9 @@
 /*
  * delete - what is left of a container whose shim is no more: ended, unmounted, removed.
  *
- * Works from the bundle alone and from any state of it, and may be run again: the OCI runtime's forced
- * delete first, then control groups, mounts and sockets by our own hand, each whether or not the one before
+ * Works from the bundle alone and from any state of it, and may be run again: a shim of the bundle that lives
+ * on is killed first (it would hold on to names that a newer one needs), then comes the OCI runtime's forced
+ * delete, then control groups, mounts and sockets by our own hand, each whether or not the one before
  * worked.
  */
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include "lib/ttrpc/proto/task.pb-c.h"
 #include "workers/task/shim/cgroup.h"
 #include "workers/task/shim/command.h"
+#include "workers/task/shim/living.h"
 #include "workers/task/shim/point.h"
 #include "workers/task/shim/rootfs.h"
 #include "workers/task/shim/runtime.h"
@@ -83,6 +85,8 @@ command_delete(const struct place *p, struct err *e)
 {
 	struct err why = ERR_ZERO;
 
+	if (living_end(p, e) < 0)
+		return -(int)e->code;
 	/* not_found: never chosen a runtime, or the runtime does not know it (any more) */
 	if (runtime_delete(p, &why) < 0 && why.code != ERR_NOT_FOUND)
 		log_warn("delete %s: %s", p->id, why.msg);

@@ -56,10 +56,12 @@ shim_args_parse(int argc, char **argv, struct shim_args *a, struct err *e)
 {
 	const struct option opts[] = { { "namespace", &a->ns, NULL }, { "id", &a->id, NULL },
 		{ "address", &a->address, NULL }, { "publish-binary", &a->publish, NULL },
-		{ "bundle", &a->bundle, NULL }, { "debug", NULL, &a->debug },
-		{ "v", NULL, &a->version } };
+		{ "bundle", &a->bundle, NULL }, { "sockets", &a->sockets, NULL },
+		{ "debug", NULL, &a->debug }, { "v", NULL, &a->version } };
 
-	*a = (struct shim_args){ .ns = "", .id = "", .address = "", .bundle = "", .action = "" };
+	*a = (struct shim_args){
+		.ns = "", .id = "", .address = "", .bundle = "", .action = "", .sockets = ""
+	};
 	for (int i = 1; i < argc;) {
 		int took = 1;
 
@@ -137,6 +139,39 @@ place_containerd(struct place *p, const char *address)
 }
 
 int
+place_own(struct own_file *own, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return err_sys(e, errno, "socket %s", path);
+	*own = (struct own_file){ .dev = st.st_dev, .ino = st.st_ino };
+	return 0;
+}
+
+void
+place_own_text(const struct place *p, char text[PLACE_OWN_TEXT_MAX])
+{
+	(void)snprintf(text, PLACE_OWN_TEXT_MAX, "%ju:%ju,%ju:%ju", (uintmax_t)p->own_sock.dev,
+	    (uintmax_t)p->own_sock.ino, (uintmax_t)p->own_attach.dev, (uintmax_t)p->own_attach.ino);
+}
+
+/* Text of place_own_text, or "" when there is none. */
+static int
+own_parse(struct place *p, const char *text, struct err *e)
+{
+	uintmax_t n[4] = { 0 };
+	char end;
+
+	if (text[0] != '\0' &&
+	    sscanf(text, "%ju:%ju,%ju:%ju%c", &n[0], &n[1], &n[2], &n[3], &end) != 4)
+		return err_set(e, ERR_INVALID_ARGUMENT, "option -sockets: %.60s", text);
+	p->own_sock = (struct own_file){ .dev = (dev_t)n[0], .ino = (ino_t)n[1] };
+	p->own_attach = (struct own_file){ .dev = (dev_t)n[2], .ino = (ino_t)n[3] };
+	return 0;
+}
+
+int
 place_make(struct place *p, const struct shim_args *a, struct err *e)
 {
 	char state[PLACE_STATE_MAX];
@@ -147,6 +182,8 @@ place_make(struct place *p, const struct shim_args *a, struct err *e)
 		return -(int)e->code;
 	(void)snprintf(p->ns, sizeof(p->ns), "%s", a->ns);
 	(void)snprintf(p->id, sizeof(p->id), "%s", a->id);
+	if (own_parse(p, a->sockets, e) < 0)
+		return -(int)e->code;
 	if (a->bundle[0] != '\0' && chdir(a->bundle) < 0)
 		return err_sys(e, errno, "enter bundle %s", a->bundle);
 	if (getcwd(p->bundle, sizeof(p->bundle)) == NULL)
@@ -160,6 +197,23 @@ place_make(struct place *p, const struct shim_args *a, struct err *e)
 		return place_state(p, state, e);
 	place_containerd(p, a->address);
 	return 0;
+}
+
+static void
+remove_own(const struct own_file *own, const char *path)
+{
+	struct stat st;
+
+	if (own->ino != 0 && lstat(path, &st) == 0 && st.st_dev == own->dev &&
+	    st.st_ino == own->ino)
+		(void)unlink(path);
+}
+
+void
+place_remove_own(const struct place *p)
+{
+	remove_own(&p->own_sock, p->sock);
+	remove_own(&p->own_attach, p->attach);
 }
 
 void

@@ -22,7 +22,15 @@
 struct shim_args {
 	const char *ns, *id, *address, *publish, *bundle;
 	const char *action; /* start, delete, probe, or "" for the serving shim itself */
+	const char
+	    *sockets; /* for the serving shim: the files of its sockets, as place_own_text has it */
 	bool debug, version;
+};
+
+/* The file of a socket that we bound. Nobody else's has its number as long as our socket is open. */
+struct own_file {
+	dev_t dev;
+	ino_t ino; /* 0: none */
 };
 
 struct place {
@@ -34,6 +42,7 @@ struct place {
 	char runtime[PATH_MAX]; /* COFFER_RUNTIME, "" when not set */
 	char log_dir[PATH_MAX]; /* COFFER_LOG_DIR, "" when not set */
 	gid_t gid;		/* owns log and attach socket */
+	struct own_file own_sock, own_attach;
 };
 
 /* Fills a from the command line. invalid_argument for what we do not know. */
@@ -43,7 +52,18 @@ int shim_args_parse(int argc, char **argv, struct shim_args *a, struct err *e);
  * (then changes to it). */
 int place_make(struct place *p, const struct shim_args *a, struct err *e);
 
-/* Removes the sockets and what console sockets a dead shim left. */
+/* Notes which file a socket has, right after it was bound to path. */
+int place_own(struct own_file *own, const char *path, struct err *e);
+
+/* What start tells the serving shim of them ("-sockets"). */
+#define PLACE_OWN_TEXT_MAX 128
+void place_own_text(const struct place *p, char text[PLACE_OWN_TEXT_MAX]);
+
+/* Removes our own sockets: what has their names now and is not ours belongs to a newer shim. Before they
+ * are closed. */
+void place_remove_own(const struct place *p);
+
+/* Removes the sockets, whosever they are, and what console sockets a dead shim left. */
 void place_remove_sockets(const struct place *p);
 
 #endif

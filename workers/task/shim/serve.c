@@ -3,7 +3,7 @@
  * serve - the shim that stays: one loop, one container, until Shutdown.
  *
  * It ends by itself too, when for a minute it has had neither a container nor a client: whoever started it
- * died before it could use it or say goodbye. Ending removes the sockets.
+ * died before it could use it or say goodbye. Ending removes the sockets, but for those of a newer shim.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -135,7 +135,7 @@ command_serve(const struct place *p, struct err *e)
 	       (ttrpc_server_unsent(s.ttrpc) > 0 ||
 		   (s.task.attach != NULL && attach_server_unsent(s.task.attach))))
 		loop_turn(s.loop, 100);
-	place_remove_sockets(p);
+	place_remove_own(p);
 	ttrpc_server_free(&s.ttrpc);
 	attach_server_free(&s.task.attach);
 	reaper_free(&s.task.reaper);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_shim - whole lives of containers under the real shim and runc (RIG_RUNTIME names another).
- * Needs root and busybox-static.
+ * Needs root and busybox-static. RIG_TEST=PATTERN runs some of them only.
  */
 #include "tests/unit/workers/task/shim/rig.h"
 
@@ -423,13 +423,108 @@ test_second_start_is_refused(void **state)
 	AUTO(buf_free) struct buf out = BUF_ZERO;
 	struct answer a;
 	struct rig r;
+	int lock;
 
 	(void)state;
 	rig_up(&r, "\"true\"", false, false);
 	assert_int_not_equal(rig_program(&r, "start", &out), 0);
+	lock = open(r.bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_return_code(flock(lock, LOCK_EX), errno); /* as a start call that is under way */
+	assert_int_not_equal(rig_program(&r, "start", &out), 0);
+	(void)close(lock);
 	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0); /* the first one still serves */
 	assert_int_equal(rig_delete(&r, &a, ""), 0);
 	rig_down(&r);
+}
+
+static void
+gone(struct rig *r, pid_t pid)
+{
+	for (int i = 0; i < 500 && kill(pid, 0) == 0; i++)
+		loop_turn(r->loop, 10);
+	assert_int_equal(kill(pid, 0), -1);
+}
+
+/* As whoever cleans up by names alone would. */
+static void
+remove_sockets(const struct rig *r)
+{
+	assert_return_code(unlink(r->address), errno);
+	assert_return_code(unlink(r->attach), errno);
+}
+
+static void
+test_end_leaves_the_sockets_of_a_newer_shim(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	pid_t first;
+	int fd;
+
+	(void)state;
+	rig_up(&r, "\"true\"", false, false);
+	first = r.shim;
+	remove_sockets(&r);
+	ttrpc_client_free(&r.client);
+	assert_int_equal(rig_program(&r, "start", &out), 0);
+	rig_connect(&r);
+	assert_int_not_equal(r.shim, first);
+	assert_return_code(kill(first, SIGTERM), errno);
+	gone(&r, first);
+	ttrpc_client_free(&r.client);
+	rig_connect(&r); /* anew, by the path */
+	assert_int_equal(rig_attach(&r, "", &fd), -1);
+	(void)close(fd);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_start_that_fails_leaves_the_sockets_of_others(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"true\"", false, false);
+	assert_return_code(unlink(r.address), errno);
+	assert_int_not_equal(rig_program(&r, "start", &out), 0); /* the other one answers */
+	assert_int_equal(rig_sockets(&r), 1);
+	assert_return_code(access(r.attach, F_OK), errno);
+	assert_return_code(kill(r.shim, SIGTERM), errno);
+	gone(&r, r.shim);
+	rig_clear(&r);
+}
+
+static void
+test_delete_call_ends_a_living_shim(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct rig r, other;
+	struct answer a;
+	pid_t pid;
+
+	(void)state;
+	rig_up(&other, "\"true\"", false, false);
+	for (int lost = 0; lost < 3; lost++) {
+		rig_up(&r, "\"sleep\",\"100\"", false, false);
+		assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+		assert_int_equal(rig_start(&r, &a, ""), 0);
+		pid = rig_pid(&r, "");
+		if (lost == 1)
+			remove_sockets(&r); /* nobody can find it by name */
+		if (lost == 2)
+			assert_return_code(kill(r.shim, SIGSTOP), errno);
+		assert_int_equal(rig_program(&r, "delete", &out), 0);
+		gone(&r, r.shim);
+		gone(&r, pid);
+		rig_clear(&r);
+	}
+	ttrpc_client_free(&other.client);
+	rig_connect(&other); /* somebody else's lives */
+	rig_down(&other);
 }
 
 static void
@@ -651,6 +746,9 @@ main(void)
 		cmocka_unit_test(test_shim_killed),
 		cmocka_unit_test(test_shim_killed_and_runtime_state_lost),
 		cmocka_unit_test(test_second_start_is_refused),
+		cmocka_unit_test(test_end_leaves_the_sockets_of_a_newer_shim),
+		cmocka_unit_test(test_start_that_fails_leaves_the_sockets_of_others),
+		cmocka_unit_test(test_delete_call_ends_a_living_shim),
 		cmocka_unit_test(test_fifos),
 		cmocka_unit_test(test_fifo_without_reader),
 		cmocka_unit_test(test_log_rotates),
@@ -665,5 +763,6 @@ main(void)
 		print_message("needs root and busybox-static\n");
 		return 77;
 	}
+	cmocka_set_test_filter(getenv("RIG_TEST"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
