@@ -95,21 +95,24 @@ member_board_renew(struct member *m, struct err *e)
 	return 0;
 }
 
-/* Looked for at each start: an upgrade may be moving it just now. */
+/* Looked for at each start: an upgrade may be moving it just now. As built, as installed (wherever the
+ * prefix is), as configured when this was built. */
 static int
 program_find(struct member *m, struct err *e)
 {
-	const char *const dirs[] = { m->self_dir, CF_LIBEXECDIR };
+	static const char *const below[] = { "/libexec", "/../libexec/coffer", "" };
 
-	for (size_t i = 0; i < COUNT(dirs); i++) {
-		int n = snprintf(m->program, sizeof(m->program), "%s%s/coffer-%s", dirs[i],
-		    i == 0 ? "/libexec" : "", proc_name(m->proc));
+	for (size_t i = 0; i < COUNT(below); i++) {
+		int n = snprintf(m->program, sizeof(m->program), "%s%s/coffer-%s",
+		    below[i][0] == '\0' ? CF_LIBEXECDIR : m->self_dir, below[i],
+		    proc_name(m->proc));
 
 		if (n < (int)sizeof(m->program) && access(m->program, X_OK) == 0)
 			return 0;
 	}
-	return err_set(e, ERR_NOT_FOUND, "program coffer-%s is neither in %s/libexec nor in %s",
-	    proc_name(m->proc), dirs[0], dirs[1]);
+	return err_set(e, ERR_NOT_FOUND,
+	    "program coffer-%s is neither in %s/libexec nor in %s/../libexec/coffer nor in %s",
+	    proc_name(m->proc), m->self_dir, m->self_dir, CF_LIBEXECDIR);
 }
 
 void
