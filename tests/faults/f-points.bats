@@ -16,7 +16,7 @@ setup_file()
 	registry_start main "$COFFER_FIXTURES/registry"
 	export REG=127.0.0.1:$REGISTRY_MAIN_PORT CTR=$COFFER_BUILD/ctr
 	# So many deaths in a row are not what the longer pauses are for.
-	printf '[supervisor]\nbackoff_limit = 1\n' >"$T/config.toml"
+	printf '[supervisor]\nbackoff-limit = 1\n' >"$T/config.toml"
 	coffer_start
 }
 teardown_file() { harness_down; }

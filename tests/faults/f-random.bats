@@ -8,7 +8,7 @@ load ../lib/harness.bash
 setup_file()
 {
 	harness_up bare
-	printf '[supervisor]\nbackoff_limit = 1\n' >"$T/config.toml"
+	printf '[supervisor]\nbackoff-limit = 1\n' >"$T/config.toml"
 	registry_start main "$COFFER_FIXTURES/registry"
 	export REG=127.0.0.1:$REGISTRY_MAIN_PORT
 	coffer_start
