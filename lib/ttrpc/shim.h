@@ -17,6 +17,9 @@
  *	COFFER_LOG_DIR	ROOT/logs/<ns>/<id>: the container's own process is logged to "log" in there
  *			(made with its parents), in CRI format. Without it: no log.
  *	COFFER_RUNTIME	OCI runtime when Create's options name none: a name in PATH or a path.
+ *	COFFER_RUNTIME_TIMEOUT_MS	A call of the OCI runtime is killed after this time (60000), with
+ *			all that it started in its process group. Read when the shim starts, and by
+ *			each delete.
  *
  * The attach socket's path is the address without "unix://" and with ".attach" for ".sock".
  *
@@ -56,5 +59,6 @@
 #define SHIM_ENV_STATE "COFFER_STATE"
 #define SHIM_ENV_LOG_DIR "COFFER_LOG_DIR"
 #define SHIM_ENV_RUNTIME "COFFER_RUNTIME"
+#define SHIM_ENV_RUNTIME_TIMEOUT "COFFER_RUNTIME_TIMEOUT_MS"
 
 #endif

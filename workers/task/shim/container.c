@@ -619,16 +619,3 @@ container_pause(struct task *t, struct ttrpc_request *rq, bool pause)
 		return;
 	on_paused(p, &e);
 }
-
-void
-container_update(struct task *t, struct ttrpc_request *rq, const void *resources, size_t n)
-{
-	static const char file[] = "coffer.resources";
-	const char *verb[] = { "update", "--resources", file, t->rt.id, NULL };
-	struct err e = ERR_ZERO;
-
-	/* The runtime opens it before it does anything else; a second update just writes it anew. */
-	if (fs_write(AT_FDCWD, file, resources, n, 0600, false, &e) < 0 ||
-	    runtime_call(&t->rt, verb, NULL, on_plain_end, rq, &e) < 0)
-		ttrpc_fail(rq, &e);
-}

@@ -18,7 +18,7 @@ void container_delete(struct proc *p, struct ttrpc_request *rq);
 void container_kill(struct proc *p, struct ttrpc_request *rq, unsigned signo, bool all);
 /* verb pause or resume */
 void container_pause(struct task *t, struct ttrpc_request *rq, bool pause);
-/* resources: OCI LinuxResources as JSON */
+/* resources: OCI LinuxResources as JSON. One after the other, in the order of the calls (update.c). */
 void container_update(struct task *t, struct ttrpc_request *rq, const void *resources, size_t n);
 
 #endif

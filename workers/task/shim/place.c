@@ -16,6 +16,7 @@
 #include "lib/base/ident.h"
 #include "lib/ttrpc/shim.h"
 
+#define RUNTIME_TIMEOUT_MAX_MS 86400000
 #define CONTAINERD_SOCKETS "/run/containerd/s"
 #define CONTAINERD_RUNTIME_ROOT "/run/coffer/runtime"
 
@@ -100,6 +101,23 @@ env_path(const char *name, char *to, size_t size, struct err *e)
 		return err_set(e, ERR_INVALID_ARGUMENT,
 		    "%s must be an absolute path of less than %zu bytes", name, size);
 	(void)snprintf(to, size, "%s", value);
+	return 0;
+}
+
+/* The OCI runtime's limit of time: from one millisecond to a day. */
+static int
+env_timeout(uint64_t *ret_ms, struct err *e)
+{
+	const char *value = getenv(SHIM_ENV_RUNTIME_TIMEOUT);
+	char *end;
+
+	if (value == NULL || value[0] == '\0')
+		return 0;
+	*ret_ms = strtoull(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end != '\0' || *ret_ms == 0 ||
+	    *ret_ms > RUNTIME_TIMEOUT_MAX_MS)
+		return err_set(e, ERR_INVALID_ARGUMENT, "%s: %.40s is not from 1 to %d",
+		    SHIM_ENV_RUNTIME_TIMEOUT, value, RUNTIME_TIMEOUT_MAX_MS);
 	return 0;
 }
 
@@ -189,7 +207,8 @@ place_make(struct place *p, const struct shim_args *a, struct err *e)
 	if (getcwd(p->bundle, sizeof(p->bundle)) == NULL)
 		return err_sys(e, errno, "find the bundle");
 	if (env_path(SHIM_ENV_STATE, state, sizeof(state), e) < 0 ||
-	    env_path(SHIM_ENV_LOG_DIR, p->log_dir, sizeof(p->log_dir), e) < 0)
+	    env_path(SHIM_ENV_LOG_DIR, p->log_dir, sizeof(p->log_dir), e) < 0 ||
+	    env_timeout(&p->runtime_timeout_ms, e) < 0)
 		return -(int)e->code;
 	if (runtime != NULL)
 		(void)snprintf(p->runtime, sizeof(p->runtime), "%s", runtime);

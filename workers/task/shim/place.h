@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -39,9 +40,10 @@ struct place {
 	char base[SOCKET_PATH_MAX - 16]; /* sockets' path without what follows the dot */
 	char sock[SOCKET_PATH_MAX], attach[SOCKET_PATH_MAX]; /* attach "" when there is none */
 	char runtime_root[PATH_MAX];
-	char runtime[PATH_MAX]; /* COFFER_RUNTIME, "" when not set */
-	char log_dir[PATH_MAX]; /* COFFER_LOG_DIR, "" when not set */
-	gid_t gid;		/* owns log and attach socket */
+	char runtime[PATH_MAX];	     /* COFFER_RUNTIME, "" when not set */
+	uint64_t runtime_timeout_ms; /* COFFER_RUNTIME_TIMEOUT_MS, 0 when not set */
+	char log_dir[PATH_MAX];	     /* COFFER_LOG_DIR, "" when not set */
+	gid_t gid;		     /* owns log and attach socket */
 	struct own_file own_sock, own_attach;
 };
 

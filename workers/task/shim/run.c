@@ -226,7 +226,10 @@ on_timeout(void *arg)
 
 	run->timer = NULL;
 	run->timed_out = true;
-	(void)kill(run->pid, SIGKILL); /* not reaped yet, so it is still the one */
+	/* Not reaped yet, so it is still the one; and what it started, a script's programs for one. A
+	 * container's process is in a session of its own. */
+	if (kill(-run->pid, SIGKILL) < 0)
+		(void)kill(run->pid, SIGKILL);
 }
 
 /* In the child: async-signal-safe calls only. */
@@ -240,6 +243,7 @@ child(const struct run_spec *spec, const int fd[3], pid_t parent)
 	/* A runtime without its shim would go on making what nobody knows of. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(126);
+	(void)setpgid(0, 0); /* on_timeout */
 	/* Above 2 first, so that no dup2 closes what another one still needs. */
 	for (int i = 0; i < 3; i++)
 		at[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
@@ -278,6 +282,7 @@ run_start(
 		fd_close(&pipefd[0]);
 		return err_sys(e, keep_errno, "run %s", spec->argv[0]);
 	}
+	(void)setpgid(pid, pid); /* whoever of us is first */
 	run = xcalloc(1, sizeof(*run));
 	*run = (struct run){ .reaper = r, .pid = pid, .out = pipefd[0], .done = done, .arg = arg };
 	run->watch = loop_fd(r->loop, run->out, EPOLLIN, on_output, run);

@@ -36,7 +36,7 @@ void reaper_unwatch(struct reaper *r, pid_t pid);
 struct run_spec {
 	const char *argv[RUN_ARGS_MAX]; /* argv[0] is an absolute path; ends with NULL */
 	int fd[3];	     /* the child's 0, 1, 2; -1: /dev/null; RUN_OUTPUT: kept for done */
-	uint64_t timeout_ms; /* it is killed then */
+	uint64_t timeout_ms; /* it is killed then, with its process group */
 };
 #define RUN_OUTPUT (-2)
 #define RUN_OUTPUT_MAX 65536

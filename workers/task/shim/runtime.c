@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #define LOG_MAX (256u << 10)
 
 struct rt_call {
-	const struct runtime *rt;
+	uint64_t timeout_ms;
 	char log[32]; /* in the bundle */
 	char verb[16];
 	int words_fd; /* what the container's stderr would be: the runtime's words when it logged none */
@@ -45,6 +46,7 @@ runtime_choose(struct runtime *rt, struct reaper *r, const struct place *p, cons
 
 	memset(rt, 0, sizeof(*rt));
 	rt->reaper = r;
+	rt->timeout_ms = p->runtime_timeout_ms != 0 ? p->runtime_timeout_ms : RUNTIME_TIMEOUT_MS;
 	(void)snprintf(rt->id, sizeof(rt->id), "%s", p->id);
 	(void)snprintf(rt->bundle, sizeof(rt->bundle), "%s", p->bundle);
 	if (root[0] != '\0' && (root[0] != '/' || strlen(root) >= sizeof(rt->root)))
@@ -150,8 +152,8 @@ on_end(void *arg, const struct run_end *end)
 
 	if (end->timed_out) {
 		(void)err_set(&e, ERR_DEADLINE_EXCEEDED,
-		    "OCI runtime %s: killed after %d s without an end", c->verb,
-		    RUNTIME_TIMEOUT_MS / 1000);
+		    "OCI runtime %s: killed after %" PRIu64 " ms without an end", c->verb,
+		    c->timeout_ms);
 	} else if (WIFSIGNALED(end->status)) {
 		(void)err_set(&e, ERR_INTERNAL, "OCI runtime %s: ended by signal %d", c->verb,
 		    WTERMSIG(end->status));
@@ -172,10 +174,12 @@ runtime_call(struct runtime *rt, const char *const *verb, const struct runtime_i
 	struct rt_call *c = xcalloc(1, sizeof(*c));
 	AUTO(free_ptr) char *log = NULL;
 	struct run_spec spec = { .fd = { -1, RUN_OUTPUT, RUN_OUTPUT },
-		.timeout_ms = RUNTIME_TIMEOUT_MS };
+		.timeout_ms = rt->timeout_ms };
 	unsigned n = 0;
 
-	*c = (struct rt_call){ .rt = rt, .words_fd = -1, .done = done, .arg = arg };
+	*c = (struct rt_call){
+		.timeout_ms = rt->timeout_ms, .words_fd = -1, .done = done, .arg = arg
+	};
 	(void)snprintf(c->verb, sizeof(c->verb), "%s", verb[0]);
 	(void)snprintf(c->log, sizeof(c->log), "log.%u.json", ++rt->calls);
 	log = xasprintf("%s/%s", rt->bundle, c->log);

@@ -16,12 +16,13 @@
 #include "workers/task/shim/place.h"
 #include "workers/task/shim/run.h"
 
-#define RUNTIME_TIMEOUT_MS 60000
+#define RUNTIME_TIMEOUT_MS 60000 /* of every call, unless COFFER_RUNTIME_TIMEOUT_MS says other */
 
 struct runtime {
 	struct reaper *reaper;
 	char id[80], bundle[PATH_MAX];
 	char binary[PATH_MAX], root[PATH_MAX];
+	uint64_t timeout_ms;
 	bool systemd_cgroup, no_pivot, no_new_keyring;
 	unsigned calls; /* numbers log files */
 };
@@ -49,7 +50,7 @@ bool runtime_is_native(const struct runtime *rt);
 
 /*
  * Runs `binary --root .. --log .. VERB ARGS`: verb is a NULL-terminated list, the verb first.
- * io NULL: no stdin, the output is kept for the error.
+ * io NULL: no stdin, the output is kept for the error. deadline_exceeded when it took too long: it was killed then.
  */
 int runtime_call(struct runtime *rt, const char *const *verb, const struct runtime_io *io,
     runtime_done_fn *done, void *arg, struct err *e);

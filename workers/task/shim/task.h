@@ -64,7 +64,8 @@ struct task {
 	const struct place *place;
 	struct runtime rt;
 	struct attach_server *attach; /* NULL without an attach socket */
-	struct proc *procs; /* the container's own is among them while there is a container */
+	struct proc *procs;	/* the container's own is among them while there is a container */
+	struct update *updates; /* the first is under way */
 	bool paused;
 	bool shares_pids;  /* no pid namespace of its own: its end does not end the others */
 	unsigned consoles; /* numbers console sockets */

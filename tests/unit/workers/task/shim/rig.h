@@ -48,7 +48,7 @@
 struct rig {
 	char dir[64], bundle[128], image[128], state[128], logs[128];
 	char address[100], attach[108], program[512];
-	char id[40];
+	char id[40], runtime[128]; /* runtime: "" takes RIG_RUNTIME, else runc */
 	pid_t shim;
 	struct loop *loop;
 	struct ttrpc_client *client;
@@ -116,7 +116,7 @@ rig_create(struct rig *r, struct answer *a, bool terminal, const char *in, const
 	Google__Protobuf__Any any;
 	uint8_t packed[256];
 	char *opts[] = { str("rbind"), str("rw") };
-	const char *runtime = getenv("RIG_RUNTIME");
+	const char *runtime = r->runtime[0] != '\0' ? r->runtime : getenv("RIG_RUNTIME");
 
 	containerd__task__v2__create_task_request__init(&req);
 	containerd__types__mount__init(&m);

@@ -147,6 +147,215 @@ test_pause_and_kill_all(void **state)
 }
 
 static void
+gone(struct rig *r, pid_t pid)
+{
+	for (int i = 0; i < 500 && kill(pid, 0) == 0; i++)
+		loop_turn(r->loop, 10);
+	assert_int_equal(kill(pid, 0), -1);
+}
+
+static void
+update_begin(struct rig *r, struct answer *a, const char *resources)
+{
+	Containerd__Task__V2__UpdateTaskRequest req;
+	Google__Protobuf__Any any;
+
+	containerd__task__v2__update_task_request__init(&req);
+	google__protobuf__any__init(&any);
+	any.type_url = str("types.containerd.io/opencontainers/runtime-spec/1/LinuxResources");
+	any.value = (ProtobufCBinaryData){ .len = strlen(resources),
+		.data = (uint8_t *)str(resources) };
+	req.id = r->id;
+	req.resources = &any;
+	rig_call(r, a, "Update", &req.base, EMPTY);
+}
+
+static int
+update(struct rig *r, struct answer *a, const char *resources)
+{
+	update_begin(r, a, resources);
+	RIG_UNTIL(r, a->done);
+	return (int)a->e.code;
+}
+
+/* What the kernel says of the container; both versions of control groups. */
+static void
+assert_limit(
+    const struct rig *r, const char *ctrl, const char *v1, const char *v2, const char *want)
+{
+	AUTO(free_ptr) char *old = xasprintf("/sys/fs/cgroup/%s/rig/%s/%s", ctrl, r->id, v1);
+	AUTO(free_ptr) char *new = xasprintf("/sys/fs/cgroup/rig/%s/%s", r->id, v2);
+	AUTO(buf_free) struct buf text = BUF_ZERO;
+	struct err e = ERR_ZERO;
+
+	if (fs_read(AT_FDCWD, access(old, F_OK) == 0 ? old : new, 64, &text, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_string_equal(buf_str(&text), want);
+}
+
+static void
+test_update(void **state)
+{
+	struct answer a, b, c;
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"sleep\",\"100\"", false, false);
+	assert_int_equal(update(&r, &a, "{}"), ERR_NOT_FOUND);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(update(&r, &a, "{\"pids\":{\"limit\":50}}"), 0); /* before the start */
+	assert_limit(&r, "pids", "pids.max", "pids.max", "50\n");
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(
+	    update(&r, &a, "{\"pids\":{\"limit\":33},\"memory\":{\"limit\":67108864}}"), 0);
+	assert_limit(&r, "pids", "pids.max", "pids.max", "33\n");
+	assert_limit(&r, "memory", "memory.limit_in_bytes", "memory.max", "67108864\n");
+	/* At once: each of them counts. */
+	update_begin(&r, &a, "{\"pids\":{\"limit\":44}}");
+	update_begin(&r, &b, "{\"memory\":{\"limit\":134217728}}");
+	update_begin(&r, &c, "{\"cpu\":{\"shares\":512}}");
+	RIG_UNTIL(&r, a.done && b.done && c.done);
+	assert_int_equal(a.e.code, 0);
+	assert_int_equal(b.e.code, 0);
+	assert_int_equal(c.e.code, 0);
+	assert_limit(&r, "pids", "pids.max", "pids.max", "44\n");
+	assert_limit(&r, "memory", "memory.limit_in_bytes", "memory.max", "134217728\n");
+	assert_limit(&r, "cpu", "cpu.shares", "cpu.weight", "512\n");
+	/* Refused, with the runtime's words; nothing has changed. */
+	assert_int_not_equal(update(&r, &a, "{\"pids\":{\"limit\":\"many\"}}"), 0);
+	assert_non_null(strstr(a.e.msg, "update"));
+	print_message("refused: %s\n", a.e.msg);
+	assert_int_equal(update(&r, &a, ""), ERR_INVALID_ARGUMENT);
+	assert_limit(&r, "pids", "pids.max", "pids.max", "44\n");
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, false), 0);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(update(&r, &a, "{\"pids\":{\"limit\":33}}"), ERR_FAILED_PRECONDITION);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+/* --- a runtime that hangs at verbs of the test's choice --------------------------------------------- */
+
+static void
+hang_at(const struct rig *r, const char *verbs)
+{
+	rig_write(r->dir, "hang", verbs);
+}
+
+/* The rig's runtime is then a script before the real one. The limit is that of the shim. */
+static void
+hanging_up(struct rig *r, const char *args)
+{
+	const char *runtime = getenv("RIG_RUNTIME");
+	AUTO(free_ptr) char *text = NULL, *path = NULL;
+
+	assert_return_code(setenv("COFFER_RUNTIME_TIMEOUT_MS", "1500", 1), errno);
+	rig_up(r, args, false, false);
+	assert_return_code(unsetenv("COFFER_RUNTIME_TIMEOUT_MS"), errno);
+	text = xasprintf("#!/bin/sh\nfor a; do case \" $(cat %s/hang) \" in\n"
+			 "*\" $a \"*) sleep 300 & echo $! >>%s/sleepers; wait;; esac; done\n"
+			 "exec %s \"$@\"\n",
+	    r->dir, r->dir, runtime == NULL ? "runc" : runtime);
+	rig_write(r->dir, "slow-runtime", text);
+	hang_at(r, "");
+	path = xasprintf("%s/slow-runtime", r->dir);
+	assert_return_code(chmod(path, 0755), errno);
+	(void)snprintf(r->runtime, sizeof(r->runtime), "%s", path);
+}
+
+/* What the script started is gone, too. Returns how many it were. */
+static size_t
+sleepers_gone(struct rig *r)
+{
+	AUTO(free_ptr) char *path = xasprintf("%s/sleepers", r->dir);
+	AUTO(file_close) FILE *f = fopen(path, "re");
+	size_t n = 0;
+	int pid;
+
+	for (; f != NULL && fscanf(f, "%d", &pid) == 1; n++)
+		gone(r, pid);
+	return n;
+}
+
+static void
+test_runtime_hangs_at_create(void **state)
+{
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	hanging_up(&r, "\"sleep\",\"100\"");
+	hang_at(&r, "create");
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), ERR_DEADLINE_EXCEEDED);
+	assert_non_null(strstr(a.e.msg, "create: killed after 1500 ms"));
+	assert_int_equal(sleepers_gone(&r), 1);
+	hang_at(&r, "create delete"); /* the undo hangs, too */
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), ERR_DEADLINE_EXCEEDED);
+	assert_int_equal(sleepers_gone(&r), 3);
+	assert_int_equal(rig_mounts(&r), 0);
+	hang_at(&r, ""); /* it has recovered: nothing was left in the way */
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_runtime_hangs_later(void **state)
+{
+	struct answer a, b;
+	struct rig r;
+
+	(void)state;
+	hanging_up(&r, "\"sleep\",\"100\"");
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	hang_at(&r, "start");
+	assert_int_equal(rig_start(&r, &a, ""), ERR_DEADLINE_EXCEEDED);
+	hang_at(&r, "");
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	/* Ending a runtime with its process group must not end containers. */
+	assert_int_equal(getpgid(rig_pid(&r, "")), rig_pid(&r, ""));
+	hang_at(&r, "update exec pause");
+	update_begin(&r, &a, "{\"pids\":{\"limit\":33}}");
+	update_begin(&r, &b, "{\"pids\":{\"limit\":34}}");
+	RIG_UNTIL(&r, a.done && b.done);
+	assert_int_equal(a.e.code, ERR_DEADLINE_EXCEEDED);
+	assert_int_equal(b.e.code, ERR_DEADLINE_EXCEEDED);
+	assert_int_equal(rig_exec(&r, &a, "one", "\"true\"", false, ""), 0);
+	assert_int_equal(rig_start(&r, &a, "one"), ERR_DEADLINE_EXCEEDED);
+	assert_int_equal(rig_exit(&r, "one"), 255);
+	hang_at(&r, "delete");
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, true), 0);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0); /* by the shim's own hand */
+	assert_int_equal(sleepers_gone(&r), 6);
+	rig_down(&r);
+}
+
+static void
+test_runtime_hangs_in_the_delete_call(void **state)
+{
+	AUTO(buf_free) struct buf out = BUF_ZERO;
+	struct answer a;
+	struct rig r;
+	pid_t pid;
+
+	(void)state;
+	hanging_up(&r, "\"sleep\",\"100\"");
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	pid = rig_pid(&r, "");
+	hang_at(&r, "delete");
+	assert_return_code(setenv("COFFER_RUNTIME_TIMEOUT_MS", "soon", 1), errno);
+	assert_int_equal(rig_program(&r, "delete", &out), 1);
+	assert_return_code(setenv("COFFER_RUNTIME_TIMEOUT_MS", "500", 1), errno);
+	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	assert_return_code(unsetenv("COFFER_RUNTIME_TIMEOUT_MS"), errno);
+	gone(&r, pid);
+	assert_int_equal(sleepers_gone(&r), 1);
+	rig_clear(&r);
+}
+
+static void
 exec_one(struct rig *r, const char *args, unsigned want_status, const char *want_out)
 {
 	AUTO(buf_free) struct buf out = BUF_ZERO, err = BUF_ZERO;
@@ -435,14 +644,6 @@ test_second_start_is_refused(void **state)
 	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0); /* the first one still serves */
 	assert_int_equal(rig_delete(&r, &a, ""), 0);
 	rig_down(&r);
-}
-
-static void
-gone(struct rig *r, pid_t pid)
-{
-	for (int i = 0; i < 500 && kill(pid, 0) == 0; i++)
-		loop_turn(r->loop, 10);
-	assert_int_equal(kill(pid, 0), -1);
 }
 
 /* As whoever cleans up by names alone would. */
@@ -736,6 +937,10 @@ main(void)
 		cmocka_unit_test(test_delete_without_start),
 		cmocka_unit_test(test_kill_and_many_waiters),
 		cmocka_unit_test(test_pause_and_kill_all),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_runtime_hangs_at_create),
+		cmocka_unit_test(test_runtime_hangs_later),
+		cmocka_unit_test(test_runtime_hangs_in_the_delete_call),
 		cmocka_unit_test(test_execs),
 		cmocka_unit_test(test_stdin),
 		cmocka_unit_test(test_stdin_absent_is_null),
