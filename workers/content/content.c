@@ -91,10 +91,11 @@ content_up(struct content *c, const char *path, struct board *board, struct err 
 	r = fs_open_dir(AT_FDCWD, path, 0750, &c->dirfd, e);
 	if (r < 0)
 		return r;
+	c->http = http_new(c->loop);
 	if ((r = work_new(c->loop, THREADS, &c->work, e)) < 0 ||
 	    (r = blobs_open(&c->blobs, c->dirfd, c->work, board, e)) < 0 ||
 	    (r = store_open(db, content_tables, TABLE_COUNT, true, &c->store, e)) < 0 ||
-	    (r = http_new(c->loop, &c->http, e)) < 0 || (r = recover(c, e)) < 0)
+	    (r = recover(c, e)) < 0)
 		return err_wrap(e, "content store %s", path);
 	for (unsigned i = 0; board != NULL && i < BOARD_INGESTS; i++)
 		board->self.ingest[i].used = 0; /* what an earlier life left */

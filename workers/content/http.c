@@ -8,13 +8,13 @@
  */
 #include "workers/content/http.h"
 
-#include <curl/curl.h>
 #include <malloc.h>
 #include <string.h>
 #include <strings.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/buf.h"
+#include "workers/content/curl_lib.h"
 
 #define HEADERS_MAX 65536
 #define ERROR_BODY_MAX 16384
@@ -22,6 +22,8 @@
 
 struct http {
 	struct loop *loop;
+	struct curl_lib curl; /* with the first request */
+	bool loaded;
 	CURLM *multi; /* made with the first request, gone at rest */
 	struct loop_source *timer;
 	unsigned running;
@@ -63,7 +65,7 @@ on_ready(void *arg, uint32_t events)
 		mask |= CURL_CSELECT_OUT;
 	if (events & EPOLLERR)
 		mask |= CURL_CSELECT_ERR;
-	(void)curl_multi_socket_action(h->multi, w->fd, mask, &running); /* w may be gone now */
+	(void)h->curl.multi_socket_action(h->multi, w->fd, mask, &running); /* w may be gone now */
 	collect(h);
 }
 
@@ -79,7 +81,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sock)
 		if (w != NULL)
 			loop_del(&w->source);
 		free_ptr(&w);
-		(void)curl_multi_assign(h->multi, fd, NULL);
+		(void)h->curl.multi_assign(h->multi, fd, NULL);
 		return 0;
 	}
 	if (what & CURL_POLL_IN)
@@ -98,7 +100,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sock)
 		free_ptr(&w);
 		return -1;
 	}
-	(void)curl_multi_assign(h->multi, fd, w);
+	(void)h->curl.multi_assign(h->multi, fd, w);
 	return 0;
 }
 
@@ -109,7 +111,7 @@ on_time(void *arg)
 	int running;
 
 	h->timer = NULL;
-	(void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	(void)h->curl.multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	collect(h);
 }
 
@@ -177,9 +179,9 @@ req_free(struct http_req **rp)
 		r->http->reqs = r->next;
 	if (r->next != NULL)
 		r->next->prev = r->prev;
-	(void)curl_multi_remove_handle(r->http->multi, r->easy);
-	curl_easy_cleanup(r->easy);
-	curl_slist_free_all(r->headers);
+	(void)r->http->curl.multi_remove_handle(r->http->multi, r->easy);
+	r->http->curl.easy_cleanup(r->easy);
+	r->http->curl.slist_free_all(r->headers);
 	buf_free(&r->error_body);
 	r->http->running--;
 	free_ptr(rp);
@@ -216,7 +218,7 @@ fault_of(CURLcode code, const struct http_req *r)
 	case CURLE_OPERATION_TIMEDOUT: {
 		curl_off_t connected = 0;
 
-		(void)curl_easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
+		(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
 		return connected == 0 ? HTTP_CONNECT : HTTP_STALLED;
 	}
 	case CURLE_GOT_NOTHING:
@@ -237,7 +239,7 @@ connect_words(struct http_req *r)
 {
 	long why = 0;
 
-	(void)curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &why);
+	(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &why);
 	if (why != 0)
 		(void)snprintf(r->text, sizeof(r->text), "%s", strerror((int)why));
 }
@@ -249,17 +251,17 @@ collect(struct http *h)
 	CURLMsg *m;
 	int left;
 
-	while (h->multi != NULL && (m = curl_multi_info_read(h->multi, &left)) != NULL) {
+	while (h->multi != NULL && (m = h->curl.multi_info_read(h->multi, &left)) != NULL) {
 		struct http_req *r = NULL;
 		enum http_fault fault;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		(void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
+		(void)h->curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
 		if (r->text[0] == '\0')
 			(void)snprintf(r->text, sizeof(r->text), "%s",
 			    r->header_overflow ? "too many header bytes"
-					       : curl_easy_strerror(m->data.result));
+					       : h->curl.easy_strerror(m->data.result));
 		fault = fault_of(m->data.result, r);
 		if (m->data.result == CURLE_COULDNT_CONNECT)
 			connect_words(r);
@@ -268,17 +270,22 @@ collect(struct http *h)
 	}
 }
 
-int
-http_new(struct loop *l, struct http **ret, struct err *e)
+struct http *
+http_new(struct loop *l)
 {
-	struct http *h;
+	struct http *h = xcalloc(1, sizeof(*h));
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return err_set(e, ERR_INTERNAL, "start libcurl");
-	h = xcalloc(1, sizeof(*h));
 	h->loop = l;
-	*ret = h;
-	return 0;
+	return h;
+}
+
+int
+http_load(struct http *h, struct err *e)
+{
+	int r = h->loaded ? 0 : curl_lib_load(&h->curl, e);
+
+	h->loaded = r == 0;
+	return r;
 }
 
 static void
@@ -286,7 +293,7 @@ multi_close(struct http *h)
 {
 	if (h->multi == NULL)
 		return;
-	(void)curl_multi_cleanup(h->multi);
+	(void)h->curl.multi_cleanup(h->multi);
 	h->multi = NULL;
 	loop_del(&h->timer);
 }
@@ -304,7 +311,6 @@ http_free(struct http **hp)
 		req_free(&r);
 	}
 	multi_close(h);
-	curl_global_cleanup();
 	free_ptr(hp);
 }
 
@@ -320,18 +326,19 @@ http_rest(struct http *h)
 static void
 multi_open(struct http *h)
 {
+	MUST(h->loaded);
 	if (h->multi != NULL)
 		return;
-	h->multi = curl_multi_init();
+	h->multi = h->curl.multi_init();
 	MUST(h->multi != NULL);
-	(void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	(void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	(void)curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	(void)curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	(void)h->curl.multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	(void)h->curl.multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	(void)h->curl.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	(void)h->curl.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
 }
 
 /* Options that libcurl knows cannot fail but for memory; one that fails would drop a safeguard. */
-#define SET(option, value) MUST(curl_easy_setopt(r->easy, option, value) == CURLE_OK)
+#define SET(option, value) MUST(r->http->curl.easy_setopt(r->easy, option, value) == CURLE_OK)
 
 static void
 options_set(struct http_req *r, const struct http_get *get)
@@ -383,14 +390,14 @@ http_start(struct http *h, const struct http_get *get)
 	r->done = get->done;
 	r->arg = get->arg;
 	r->https = strncasecmp(get->url, "https:", 6) == 0;
-	r->easy = curl_easy_init();
+	r->easy = r->http->curl.easy_init();
 	MUST(r->easy != NULL);
 	options_set(r, get);
 	SET(CURLOPT_URL, get->url);
 	if (get->accept != NULL) {
 		AUTO(free_ptr) char *line = xasprintf("Accept: %s", get->accept);
 
-		r->headers = curl_slist_append(r->headers, line);
+		r->headers = r->http->curl.slist_append(r->headers, line);
 	}
 	if (get->from > 0) {
 		AUTO(free_ptr) char *range = xasprintf("%llu-", (unsigned long long)get->from);
@@ -398,14 +405,14 @@ http_start(struct http *h, const struct http_get *get)
 		SET(CURLOPT_RANGE, range);
 	}
 	SET(CURLOPT_HTTPHEADER, r->headers);
-	MUST(curl_multi_add_handle(h->multi, r->easy) == CURLM_OK);
+	MUST(r->http->curl.multi_add_handle(h->multi, r->easy) == CURLM_OK);
 	return r;
 }
 
 void
 http_resume(struct http_req *r)
 {
-	(void)curl_easy_pause(r->easy, CURLPAUSE_CONT);
+	(void)r->http->curl.easy_pause(r->easy, CURLPAUSE_CONT);
 }
 
 void
@@ -426,7 +433,7 @@ http_status(const struct http_req *r)
 {
 	long status = 0;
 
-	(void)curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
 	return status;
 }
 
@@ -435,7 +442,7 @@ http_header(struct http_req *r, const char *name, unsigned nth)
 {
 	struct curl_header *h;
 
-	if (curl_easy_header(r->easy, name, nth, CURLH_HEADER, -1, &h) != CURLHE_OK)
+	if (r->http->curl.easy_header(r->easy, name, nth, CURLH_HEADER, -1, &h) != CURLHE_OK)
 		return NULL;
 	return h->value;
 }
@@ -445,7 +452,7 @@ http_length(const struct http_req *r)
 {
 	curl_off_t n = -1;
 
-	(void)curl_easy_getinfo(r->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n);
+	(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n);
 	return n;
 }
 
@@ -458,10 +465,14 @@ http_error_body(const struct http_req *r)
 char *
 http_escape(const char *text)
 {
-	char *curls = curl_easy_escape(NULL, text, 0), *own;
+	static const char plain[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	struct buf b = BUF_ZERO;
 
-	MUST(curls != NULL);
-	own = xstrdup(curls);
-	curl_free(curls);
-	return own;
+	for (; *text != '\0'; text++)
+		if (strchr(plain, *text) != NULL)
+			(void)buf_add(&b, text, 1);
+		else
+			(void)buf_addf(&b, "%%%02X", (unsigned char)*text);
+	return buf_take(&b);
 }

@@ -55,7 +55,9 @@ struct http_get {
 	void *arg;
 };
 
-int http_new(struct loop *l, struct http **ret, struct err *e);
+struct http *http_new(struct loop *l);
+/* Loads libcurl when that was not done yet: to be called before http_start. */
+int http_load(struct http *h, struct err *e);
 /* Requests that run are dropped without their callbacks. */
 void http_free(struct http **h);
 /* Closes idle connections and forgets certificates when no request runs: memory at rest. */

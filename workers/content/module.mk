@@ -1,6 +1,6 @@
 MODULE := workers/content
 NEEDS  := bus/worker lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
-LIBS   := -lcurl
+LIBS   := -ldl
 $(eval $(module))
 
 PROGRAM := coffer-content

@@ -11,6 +11,7 @@
 #include "lib/oci/json.h"
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
+#include "workers/content/http.h"
 #include "workers/content/images.h"
 #include "workers/content/pull_private.h"
 
@@ -429,7 +430,7 @@ content_on_image_pull(struct content *c, struct call *call, const struct image_p
 
 	(void)rep;
 	if ((r = reference_parse(req->ref, &ref, e)) < 0 ||
-	    (r = ident_check("namespace", call_ns(call), e)) < 0)
+	    (r = ident_check("namespace", call_ns(call), e)) < 0 || (r = http_load(c->http, e)) < 0)
 		return r;
 	platform_host(&platform);
 	if (req->platform != NULL && (r = platform_parse(req->platform, &platform, e)) < 0)

@@ -15,6 +15,7 @@
  *	hang      nothing
  */
 #include "workers/content/fetch.h"
+#include "workers/content/http.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -261,6 +262,7 @@ begin(struct bench *b, const char *mode, uint64_t size, struct waiter *w)
 
 	*w = (struct waiter){ .done = 0 };
 	assert_int_equal(reference_parse(name, &ref, &e), 0);
+	assert_int_equal(http_load(b->c.http, &e), 0);
 	remote_new(b->c.http, &ref, &o, &w->remote);
 	w->fetch = fetch_start(&b->c, w->remote, &b->digest, size, on_done, on_moved, w);
 	assert_int_equal(w->done, 0);
