@@ -11,7 +11,8 @@
  *	3	this socket
  *	4	its listening mailbox socket
  *	5	its board, writable
- * and its arguments: --root DIR --state DIR --log-level L --log-format F [-o KEY=VALUE]...
+ * and its arguments: --root DIR --state DIR --log-level L --log-format F --uid N --gid N --groups N,...
+ * --crew N,... [-o KEY=VALUE]...  --crew: the users of all workers, in the order of procs.def.
  * KEY=VALUE are the lines of the worker's section of the config, as written there.
  *
  * Worker -> supervisor: CONTROL_READY once, then, from task only, struct order.

@@ -34,8 +34,8 @@ member_signal(const struct member *m, int signo)
 }
 
 struct arguments {
-	char uid[12], gid[12], groups[64], cgroups[16 + CGROUP_ROOT_MAX];
-	char *v[22 + 2 * OPTIONS_MAX];
+	char uid[12], gid[12], groups[64], crew[12 * PROC_COUNT], cgroups[16 + CGROUP_ROOT_MAX];
+	char *v[24 + 2 * OPTIONS_MAX];
 	unsigned n;
 };
 
@@ -71,6 +71,11 @@ arguments_make(const struct member *m, struct arguments *a)
 	arg_add(a, "--uid", a->uid);
 	arg_add(a, "--gid", a->gid);
 	arg_add(a, "--groups", a->groups);
+	at = 0;
+	for (unsigned i = 0; i < PROC_COUNT; i++)
+		at += (size_t)snprintf(a->crew + at, sizeof(a->crew) - at, "%s%u",
+		    i == 0 ? "" : ",", m->folders->users[i].uid);
+	arg_add(a, "--crew", a->crew);
 	for (unsigned i = 0; i < m->config->options[m->proc].n; i++)
 		arg_add(a, "-o", m->config->options[m->proc].line[i]);
 	if (m->proc == PROC_TASK) {

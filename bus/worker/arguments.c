@@ -37,6 +37,21 @@ groups(char *text, struct arguments *a)
 }
 
 static bool
+crew(char *text, struct arguments *a)
+{
+	char *rest = text, *one;
+	long uid;
+
+	for (unsigned i = 0; i < PROC_COUNT; i++) {
+		one = strsep(&rest, ",");
+		if (one == NULL || !number(one, &uid))
+			return false;
+		a->crew[i] = (uid_t)uid;
+	}
+	return rest == NULL;
+}
+
+static bool
 option(char *text, struct arguments *a)
 {
 	char *eq = strchr(text, '=');
@@ -71,6 +86,8 @@ take(int opt, char *value, struct arguments *a, int *level, bool *json)
 		return number(value, &a->gid);
 	case 'G':
 		return groups(value, a);
+	case 'c':
+		return crew(value, a);
 	case 'o':
 		return option(value, a);
 	default:
@@ -84,12 +101,17 @@ arguments_parse(int argc, char **argv, struct arguments *a)
 	static const struct option longs[] = { { "root", 1, NULL, 'r' }, { "state", 1, NULL, 's' },
 		{ "log-level", 1, NULL, 'l' }, { "log-format", 1, NULL, 'f' },
 		{ "uid", 1, NULL, 'u' }, { "gid", 1, NULL, 'g' }, { "groups", 1, NULL, 'G' },
-		{ NULL, 0, NULL, 0 } };
+		{ "crew", 1, NULL, 'c' }, { NULL, 0, NULL, 0 } };
 	const char *base = strrchr(argv[0], '/');
 	int opt, level = LOG_INFO;
 	bool json = false;
 
-	*a = (struct arguments){ .uid = -1, .gid = -1 };
+	*a = (struct arguments){ .uid = -1,
+		.gid = -1,
+		.crew = {
+#define PROC(NAME, name, uid, caps, doc) [PROC_##NAME] = (uid),
+#include "schemas/procs.def"
+		} };
 	while ((opt = getopt_long(argc, argv, "o:", longs, NULL)) != -1)
 		if (!take(opt, optarg, a, &level, &json))
 			goto usage;

@@ -239,7 +239,7 @@ static unsigned
 by_of(const struct worker *w, uid_t uid)
 {
 	for (unsigned i = 0; uid != 0 && i < PROC_COUNT; i++)
-		if (w->crew[i] == uid)
+		if (w->args.crew[i] == uid)
 			return 1U << i;
 	return BY_CLIENT; /* the socket's mode has let only root and group coffer in */
 }

@@ -19,6 +19,7 @@ struct arguments {
 	long uid, gid; /* -1: stay */
 	gid_t groups[8];
 	unsigned ngroups;
+	uid_t crew[PROC_COUNT]; /* users of all workers: who calls as which of them */
 	const char *keys[OPTIONS_MAX], *values[OPTIONS_MAX];
 	unsigned noptions;
 };
@@ -70,7 +71,6 @@ struct worker {
 	void *state;
 	struct store *stores[STORES_MAX];
 	unsigned nstores;
-	uid_t crew[PROC_COUNT];
 	struct call *calls[CALL_BUCKETS];
 	unsigned ncalls;
 	struct recent recent[RECENT_MAX];

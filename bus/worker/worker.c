@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,25 +31,6 @@ keep_words(const char *text)
 {
 	(void)snprintf(
 	    words_board->self.last_words, sizeof(words_board->self.last_words), "%s", text);
-}
-
-/* Users of the crew, as the supervisor resolves them: by name, else the table's number. */
-static void
-crew_users(struct worker *w)
-{
-	static const struct {
-		const char *user;
-		uid_t uid;
-	} crew[PROC_COUNT] = {
-#define PROC(NAME, name, uid, caps, doc) { "coffer-" #name, uid },
-#include "schemas/procs.def"
-	};
-
-	for (unsigned i = 0; i < PROC_COUNT; i++) {
-		const struct passwd *pw = getpwnam(crew[i].user);
-
-		w->crew[i] = pw != NULL ? pw->pw_uid : crew[i].uid;
-	}
 }
 
 /* Hands freed memory back once a busy spell is over: a pull's buffers would stay for ever. */
@@ -126,7 +106,6 @@ worker_open(struct worker *w, struct err *e)
 	w->board->self.in_hand_set = 0;
 	w->board->self.in_flight = 0;
 	__atomic_store_n(&w->board->self.beat_mono_ms, clock_mono_ms(), __ATOMIC_RELAXED);
-	crew_users(w);
 	w->loop = loop_new();
 	if (w->loop == NULL)
 		return err_sys(e, errno, "make an event loop");
