@@ -374,14 +374,16 @@ death_record(struct member *m, int status)
 		log_warn("%s: %s", proc_name(m->proc), e.msg);
 		memset(&was, 0, sizeof(was));
 	}
+	if (m->state == BOARD_STOPPING && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		m->super.starts--; /* as asked for: the next start makes up for no death */
+		log_info("%s has ended", proc_name(m->proc));
+		return;
+	}
 	death_describe(m, status, &was);
 	m->super.died_at = clock_real_ns();
 	m->super.death_status = status;
 	m->super.death_by_supervisor = m->killed_for != NULL;
-	if (m->state == BOARD_STOPPING && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		log_info("%s has ended", proc_name(m->proc));
-	else
-		log_error("%s (pid %d) died: %s", proc_name(m->proc), m->pid, m->super.death_text);
+	log_error("%s (pid %d) died: %s", proc_name(m->proc), m->pid, m->super.death_text);
 	if (deaths > 0)
 		log_error("%s was executing %s when it died: death %u of this request",
 		    proc_name(m->proc), was.self.in_hand_method, deaths);
