@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fs.h"
@@ -44,6 +45,7 @@ main(int argc, char **argv)
 	struct err e = ERR_ZERO;
 	struct shim_args a;
 
+	(void)umask(022); /* modes are as the code says, whatever starts us */
 	log_init("shim", LOG_INFO, false);
 	if (shim_args_parse(argc, argv, &a, &e) == 0 && a.version) {
 		say(STDOUT_FILENO, "containerd-shim-coffer-v1:\n  Version:  " CF_VERSION

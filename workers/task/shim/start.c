@@ -41,6 +41,8 @@ listen_at(const char *path, int type, mode_t mode, gid_t gid, struct own_file *o
 {
 	AUTO(fd_close) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int r;
 
 	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
 	if (fd < 0)
@@ -49,8 +51,10 @@ listen_at(const char *path, int type, mode_t mode, gid_t gid, struct own_file *o
 		return err_set(e, ERR_ALREADY_EXISTS,
 		    "a shim of this container is running: it answers at %s", path);
 	(void)unlink(path); /* a dead one's */
-	(void)umask(0177);
-	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
+	mask = umask(0177);
+	r = bind(fd, (const struct sockaddr *)&at, sizeof(at));
+	(void)umask(mask); /* the serving shim inherits it, and what it makes */
+	if (r < 0)
 		return err_sys(e, errno, "bind socket %s", path);
 	if (place_own(own, path, e) < 0)
 		return -(int)e->code;

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -42,6 +43,9 @@
 #include "lib/ttrpc/proto/task.pb-c.h"
 #include "lib/ttrpc/shim.h"
 #include "lib/ttrpc/ttrpc.h"
+
+/* Whose members may attach and read logs; no group of the host. */
+#define RIG_GID 64740
 
 #define RIG_FN static __attribute__((unused))
 
@@ -428,6 +432,7 @@ rig_program(struct rig *r, const char *action, struct buf *out)
 	if (pid == 0) {
 		if (chdir(r->bundle) < 0 || dup2(fd[1], 1) < 0)
 			_exit(99);
+		(void)umask(077); /* what the shim is started with must not show in what it makes */
 		if (r->contained) {
 			(void)unsetenv(SHIM_ENV_STATE);
 			(void)unsetenv(SHIM_ENV_LOG_DIR);
@@ -511,12 +516,14 @@ rig_up(struct rig *r, const char *args, bool terminal, bool contained)
 	sockets = xasprintf("%s/s", r->state);
 	assert_return_code(mkdir(r->dir, 0755), errno);
 	assert_return_code(mkdir(r->bundle, 0700), errno);
-	assert_return_code(mkdir(r->state, 0700), errno);
-	assert_return_code(mkdir(sockets, 0700), errno);
+	assert_return_code(mkdir(r->state, 0711), errno);
+	assert_return_code(mkdir(sockets, 0750), errno);
+	assert_return_code(chown(sockets, 0, RIG_GID), errno);
 	{
 		AUTO(free_ptr) char *logs = xasprintf("%s/logs", r->dir);
 
-		assert_return_code(mkdir(logs, 0755), errno);
+		assert_return_code(mkdir(logs, 0750), errno);
+		assert_return_code(chown(logs, 0, RIG_GID), errno);
 	}
 	rig_image(r);
 	rig_config(r, args, terminal);

@@ -818,6 +818,91 @@ test_log_rotates(void **state)
 	rig_down(&r);
 }
 
+static void
+assert_owner(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	assert_return_code(lstat(path, &st), errno);
+	assert_int_equal(st.st_mode & 07777, mode);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_gid, RIG_GID);
+}
+
+/* What errno says to somebody with this group alone who opens a file or connects to a socket of this type. */
+static int
+errno_for(gid_t gid, const char *path, int socket_type)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int status, fd;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+		    setresuid(65534, 65534, 65534) < 0)
+			_exit(255);
+		(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.100s", path);
+		fd = socket_type == 0 ? open(path, O_RDONLY | O_CLOEXEC)
+				      : socket(AF_UNIX, socket_type | SOCK_CLOEXEC, 0);
+		if (fd < 0 ||
+		    (socket_type != 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0))
+			_exit(errno);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 256;
+}
+
+static void
+run_with_log(const char *uri_options, struct rig *r)
+{
+	AUTO(free_ptr) char *uri = NULL;
+	struct answer a;
+
+	rig_up(r, "\"sh\",\"-c\",\"seq 1 20000; umask\"", false, false);
+	uri = xasprintf("cri-log://%s/log%s", r->logs, uri_options);
+	assert_int_equal(rig_create(r, &a, false, "", uri_options[0] == '\0' ? "" : uri, ""), 0);
+	assert_owner(r->attach, 0660);
+	assert_int_equal(rig_start(r, &a, ""), 0);
+	assert_int_equal(rig_exit(r, ""), 0);
+	assert_int_equal(rig_delete(r, &a, ""), 0);
+}
+
+static void
+test_group_may_read_logs_and_attach(void **state)
+{
+	static const char *const options[] = { "", "?max-size=100000&max-files=2" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(options); i++) {
+		AUTO(free_ptr) char *log = NULL, *old = NULL, *ns = NULL;
+		struct stat st;
+		struct rig r;
+
+		run_with_log(options[i], &r);
+		log = xasprintf("%s/log", r.logs);
+		old = xasprintf("%s/log.1", r.logs);
+		ns = xasprintf("%s/logs/rig", r.dir);
+		assert_owner(ns, 0750);
+		assert_owner(r.logs, 0750);
+		assert_owner(log, 0640);
+		assert_int_equal(errno_for(RIG_GID, log, 0), 0);
+		assert_int_equal(errno_for(65534, log, 0), EACCES);
+		if (i == 1)
+			assert_owner(old, 0640);
+		else
+			assert_int_equal(lstat(old, &st), -1);
+		assert_true(rig_file_has(log, "stdout F 0022\n")); /* the container's own */
+		assert_int_equal(errno_for(RIG_GID, r.attach, SOCK_SEQPACKET), 0);
+		assert_int_equal(errno_for(65534, r.attach, SOCK_SEQPACKET), EACCES);
+		/* Who may attach may not command. */
+		assert_return_code(lstat(r.address, &st), errno);
+		assert_int_equal(st.st_mode & 07777, 0600);
+		assert_int_equal(errno_for(RIG_GID, r.address, SOCK_STREAM), EACCES);
+		rig_down(&r);
+	}
+}
+
 static size_t
 private_kib(pid_t pid)
 {
@@ -957,6 +1042,7 @@ main(void)
 		cmocka_unit_test(test_fifos),
 		cmocka_unit_test(test_fifo_without_reader),
 		cmocka_unit_test(test_log_rotates),
+		cmocka_unit_test(test_group_may_read_logs_and_attach),
 		cmocka_unit_test(test_memory_at_rest),
 #ifdef CF_FAULT
 		cmocka_unit_test(test_killed_at_every_point),
