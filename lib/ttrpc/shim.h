@@ -19,7 +19,7 @@
  *	COFFER_RUNTIME	OCI runtime when Create's options name none: a name in PATH or a path.
  *	COFFER_RUNTIME_TIMEOUT_MS	A call of the OCI runtime is killed after this time (60000), with
  *			all that it started in its process group. Read when the shim starts, and by
- *			each delete.
+ *			each delete, which gives it 15 s at most: give the call 30.
  *
  * The attach socket's path is the address without "unix://" and with ".attach" for ".sock".
  *

@@ -35,6 +35,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/buf.h"
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/fs.h"
 #include "lib/base/ident.h"

@@ -337,6 +337,7 @@ test_runtime_hangs_in_the_delete_call(void **state)
 	AUTO(buf_free) struct buf out = BUF_ZERO;
 	struct answer a;
 	struct rig r;
+	uint64_t began;
 	pid_t pid;
 
 	(void)state;
@@ -347,9 +348,11 @@ test_runtime_hangs_in_the_delete_call(void **state)
 	hang_at(&r, "delete");
 	assert_return_code(setenv("COFFER_RUNTIME_TIMEOUT_MS", "soon", 1), errno);
 	assert_int_equal(rig_program(&r, "delete", &out), 1);
-	assert_return_code(setenv("COFFER_RUNTIME_TIMEOUT_MS", "500", 1), errno);
-	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	/* The supervisor gives the whole call 30 s; cleaning by our own hand must still come. */
 	assert_return_code(unsetenv("COFFER_RUNTIME_TIMEOUT_MS"), errno);
+	began = clock_mono_ms();
+	assert_int_equal(rig_program(&r, "delete", &out), 0);
+	assert_true(clock_mono_ms() - began < 25000);
 	gone(&r, pid);
 	assert_int_equal(sleepers_gone(&r), 1);
 	rig_clear(&r);
