@@ -227,6 +227,7 @@ evil_start()
 	local port
 
 	evil_stop
+	rm -f "$T/evil.port"
 	/usr/bin/python3 "$harness_lib/evil_registry.py" "$COFFER_FIXTURES/images" "$@" \
 	    </dev/null >"$T/evil.port" 2>"$T/evil.log" 3>&- &
 	echo $! >"$T/evil.pid"
