@@ -118,6 +118,30 @@ test_kill_and_many_waiters(void **state)
 	rig_down(&r);
 }
 
+/* As a task actor does that was killed while the first one ran. */
+static void
+test_delete_asked_for_twice(void **state)
+{
+	Containerd__Task__V2__DeleteRequest req;
+	struct answer a, twice[2];
+	struct rig r;
+
+	(void)state;
+	rig_up(&r, "\"true\"", false, false);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_exit(&r, ""), 0);
+	containerd__task__v2__delete_request__init(&req);
+	req.id = r.id;
+	for (size_t i = 0; i < COUNT(twice); i++)
+		rig_call(&r, &twice[i], "Delete", &req.base,
+		    &containerd__task__v2__delete_response__descriptor);
+	RIG_UNTIL(&r, twice[0].done && twice[1].done);
+	for (size_t i = 0; i < COUNT(twice); i++)
+		assert_int_equal(twice[i].e.code, ERR_NONE);
+	rig_down(&r);
+}
+
 static void
 test_pause_and_kill_all(void **state)
 {
@@ -1024,6 +1048,7 @@ main(void)
 		cmocka_unit_test(test_missing_command),
 		cmocka_unit_test(test_delete_without_start),
 		cmocka_unit_test(test_kill_and_many_waiters),
+		cmocka_unit_test(test_delete_asked_for_twice),
 		cmocka_unit_test(test_pause_and_kill_all),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_runtime_hangs_at_create),
