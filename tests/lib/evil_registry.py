@@ -33,7 +33,7 @@ short. GET /seen gives one line per request that came (method, path, Range), new
     error500      every answer is 500
     once503       each path answers 503 at its first request
     toomany       every answer is 429
-    slow          layers come at 256 KiB a second
+    slow          layers come at 1 MiB a second
     stall         a layer's headers come, and 64 KiB, then nothing
     silent        nothing comes at all
     redirectfile  a layer is at file:///etc/passwd
@@ -321,7 +321,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data[at:min(at + step, end)])
             if mode == "slow":
                 self.wfile.flush()
-                time.sleep(0.25)
+                time.sleep(0.06)
         self.wfile.flush()
         if mode == "stall":
             time.sleep(600)
