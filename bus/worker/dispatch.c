@@ -426,13 +426,3 @@ dispatch_mail(void *arg, struct mail *m)
 		send_failure(w, &m->from, env.id.p, &e);
 	}
 }
-
-void
-dispatch_free(struct worker *w)
-{
-	for (unsigned i = 0; i < CALL_BUCKETS; i++)
-		while (w->calls[i] != NULL)
-			call_free(w->calls[i]);
-	for (unsigned i = 0; i < RECENT_MAX; i++)
-		free_ptr(&w->recent[i].body);
-}

@@ -90,7 +90,6 @@ int jail_enter(const struct worker *w, struct err *e);
 /* dispatch.c */
 void dispatch_mail(void *arg, struct mail *m);
 void dispatch_gone(void *arg, int fd);
-void dispatch_free(struct worker *w); /* calls in flight stay unanswered: they come again */
 
 /* common.c */
 void outbox_wake(void *worker);

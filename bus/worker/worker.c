@@ -144,19 +144,6 @@ worker_begin(struct worker *w, struct err *e)
 	return r;
 }
 
-static void
-worker_end(struct worker *w)
-{
-	mailbox_close(&w->mailbox);
-	if (w->spec->close != NULL && w->state != NULL)
-		w->spec->close(w->state);
-	dispatch_free(w);
-	client_free(&w->client);
-	loop_free(&w->loop);
-	must_hook = NULL;
-	board_unmap(&w->board);
-}
-
 int
 worker_main(int argc, char **argv, const struct worker_spec *spec)
 {
@@ -184,9 +171,11 @@ worker_main(int argc, char **argv, const struct worker_spec *spec)
 	}
 	log_debug("ready");
 	status = loop_run(w->loop);
-	worker_end(w);
-	free(w);
-	return status;
+	if (spec->close != NULL)
+		spec->close(w->state);
+	/* Not by way of libzmq's threads: joining them could wait for ever when the daemon had been killed, and
+	 * whoever waits for an answer asks again. */
+	_exit(status);
 }
 
 struct loop *
