@@ -118,6 +118,9 @@ shed(const struct place *p)
 		(void)close(SERVE_ATTACH_FD);
 	for (size_t i = 0; i < COUNT(ours); i++)
 		(void)unsetenv(ours[i]);
+	/* For runtimes in Go, whose processes live for milliseconds: collecting garbage costs runc a tenth of
+	 * its time and saves half a megabyte. The container's own environment is the spec's. */
+	(void)setenv("GOGC", "off", 0);
 }
 
 int
