@@ -20,6 +20,7 @@
 #include "supervisor/control.h"
 
 #define BEAT_MS 1000
+#define GATHER_MS 10 /* events that come close together reach the journal in one transaction */
 #define REPLY_AGE_MS (10 * 60 * 1000)
 #define EXPIRE_EVERY 60 /* beats */
 
@@ -228,7 +229,7 @@ void
 worker_outbox_wake(struct worker *w)
 {
 	if (w->outbox_wake == NULL)
-		w->outbox_wake = loop_once(w->loop, 0, outbox_wake, w);
+		w->outbox_wake = loop_once(w->loop, GATHER_MS, outbox_wake, w);
 }
 
 void
