@@ -54,8 +54,8 @@ no() { refused "$@" && unharmed; }
 }
 
 @test "an exec id that exists" {
-	ctr containers exec --exec-id ci-e ci-there sleep 1000 >"$T/e" 2>&1 3>&- &
-	wait_until 10 pgrep -f 'sleep 1000$'
+	ctr containers exec --exec-id ci-e ci-there sleep 1001 >"$T/e" 2>&1 3>&- &
+	wait_until 10 pgrep -f '^sleep 1001$' # not the ctr that asks for it
 	run ctr containers exec --exec-id ci-e ci-there true
 	[[ $status == 125 || $status == 1 ]]
 	assert_match 'ci-e.* (already|exists)|exist.*ci-e'
