@@ -23,6 +23,7 @@
 
 #define ID_BYTES 16
 #define RECONNECT_MS 2
+#define CANCEL_LINGER_MS 500
 #define RECONNECT_MAX_MS 200
 #define CALL_BUCKETS 64 /* calls in flight are found by id */
 
@@ -53,6 +54,7 @@ struct client {
 	char *state_dir;
 	struct peer peers[PROC_COUNT];
 	struct client_call *calls[CALL_BUCKETS];
+	bool owes; /* a cancel was sent; see client_owes */
 };
 
 static const char *const actors[PROC_COUNT] = {
@@ -77,6 +79,12 @@ client_new(struct loop *l, const char *state_dir, struct client **ret, struct er
 		c->peers[i] = (struct peer){ .client = c, .actor = actors[i] };
 	*ret = c;
 	return 0;
+}
+
+bool
+client_owes(const struct client *c)
+{
+	return c->owes;
 }
 
 struct hub *
@@ -118,6 +126,9 @@ client_free(struct client **cp)
 	for (unsigned i = 0; i < CALL_BUCKETS; i++)
 		while (c->calls[i] != NULL)
 			call_free(c->calls[i]);
+	for (unsigned i = 0; c->owes && i < PROC_COUNT; i++)
+		if (c->peers[i].sock != NULL)
+			(void)zsock_set(c->peers[i].sock, ZMQ_LINGER, CANCEL_LINGER_MS);
 	hub_free(&c->hub);
 	free(c->state_dir);
 	free(c);

@@ -9,6 +9,8 @@
 #ifndef CF_BUS_CLIENT_H
 #define CF_BUS_CLIENT_H
 
+#include <stdbool.h>
+
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
 #include "lib/base/loop.h"
@@ -35,6 +37,9 @@ struct client_opts {
  * Frees all with client_free; calls in flight are dropped without their callbacks. */
 int client_new(struct loop *l, const char *state_dir, struct client **ret, struct err *e);
 void client_free(struct client **c);
+
+/* A cancel was sent and may not have left yet: client_free then waits for it, half a second at most. */
+bool client_owes(const struct client *c);
 
 /* The ZeroMQ side of it, for a mailbox on the same loop. */
 struct hub *client_hub(struct client *c);
