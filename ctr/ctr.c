@@ -3,7 +3,6 @@
 #include "ctr/ctr.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +19,6 @@
 #include "lib/base/ident.h"
 
 /* Answers come in microseconds; a worker that was killed is back within a second. */
-#define CANCEL_MS 100
 #define READ_TIMEOUT_MS 30000
 
 const struct opt global_opts[] = {
@@ -477,11 +475,8 @@ ctr_main(int argc, char **argv)
 	int status = argc < 1 ? EXIT_USAGE : ctr_words(&c, argv + 1);
 
 	/* Else the client is left to the kernel: joining libzmq's threads takes longer than all the rest. */
-	if (c.client != NULL && client_owes(c.client)) {
-		/* A message that is read after its sender's connection closed is lost: let the cancel arrive. */
-		(void)poll(NULL, 0, CANCEL_MS);
+	if (c.client != NULL && client_owes(c.client))
 		client_free(&c.client);
-	}
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		if (errno != EPIPE)
 			(void)fprintf(stderr, "ctr: write output: %s\n", strerror(errno));
