@@ -18,7 +18,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/ident.h"
 
-/* Answers come in microseconds; a worker that was killed is back within a second. */
+/* A worker lets go of what was given up at once; one that was killed is back within a second. */
+#define GIVE_UP_MS 5000
+/* Answers come in microseconds. */
 #define READ_TIMEOUT_MS 30000
 
 const struct opt global_opts[] = {
@@ -171,6 +173,21 @@ on_asked_progress(void *arg, const void *progress)
 		q->on_progress(q->arg, progress);
 }
 
+/* Waits until the worker has let go, so that nothing of the request is left when ctr ends; one more
+ * signal ends the wait. false: the request has come to nothing. */
+static bool
+give_up(struct ctr *c, struct client_call *call, struct asked *q)
+{
+	int signo = c->caught;
+
+	c->caught = 0;
+	client_give_up(call, GIVE_UP_MS);
+	while (!q->answered && c->caught == 0)
+		loop_turn(c->loop, -1);
+	c->caught = signo;
+	return q->answered && q->result != -ERR_CANCELLED && q->result != -ERR_DEADLINE_EXCEEDED;
+}
+
 int
 ctr_call_progress(struct ctr *c, const struct method *m, const void *req, struct arena *a,
     void *rep, client_progress_fn *on_progress, void *arg, struct err *e)
@@ -198,10 +215,8 @@ ctr_call_progress(struct ctr *c, const struct method *m, const void *req, struct
 		return r;
 	while (!q.answered && c->caught == 0)
 		loop_turn(c->loop, -1);
-	if (!q.answered) {
-		client_cancel(&call);
+	if (!q.answered && !give_up(c, call, &q))
 		return err_set(e, ERR_CANCELLED, "interrupted");
-	}
 	if (c->debug)
 		(void)fprintf(stderr, "ctr: debug: %s.%s: %.3f ms%s%s\n", m->actor, m->name,
 		    (double)(clock_mono_ns() - start) / 1e6, q.result < 0 ? ": " : "",
@@ -474,9 +489,7 @@ ctr_main(int argc, char **argv)
 	struct ctr c = { .verb = NULL };
 	int status = argc < 1 ? EXIT_USAGE : ctr_words(&c, argv + 1);
 
-	/* Else the client is left to the kernel: joining libzmq's threads takes longer than all the rest. */
-	if (c.client != NULL && client_owes(c.client))
-		client_free(&c.client);
+	/* The client is left to the kernel: joining libzmq's threads takes longer than all the rest. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		if (errno != EPIPE)
 			(void)fprintf(stderr, "ctr: write output: %s\n", strerror(errno));

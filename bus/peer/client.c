@@ -3,6 +3,7 @@
  * client - see client.h.
  *
  * A call:  sent -> (progress)* -> reply | error | deadline | cancelled
+ *          sent -> given up -> reply | error (cancelled: the actor has let go) | deadline
  * The encoded request is kept until the answer. A monitor tells when a connection was made: the first
  * one finds the requests still queued in libzmq; at every later one the peer may have lost what it
  * had, so all unanswered requests go out again with their ids. Twice is harmless, lost is not.
@@ -23,7 +24,6 @@
 
 #define ID_BYTES 16
 #define RECONNECT_MS 2
-#define CANCEL_LINGER_MS 500
 #define RECONNECT_MAX_MS 200
 #define CALL_BUCKETS 64 /* calls in flight are found by id */
 
@@ -43,6 +43,7 @@ struct client_call {
 	char ns[80], lease[80];
 	uint64_t deadline_mono_ms; /* 0 = none */
 	struct loop_source *timer;
+	bool given_up; /* a cancel went out; its answer is awaited */
 	client_done_fn *done;
 	client_progress_fn *on_progress;
 	void *arg;
@@ -54,7 +55,6 @@ struct client {
 	char *state_dir;
 	struct peer peers[PROC_COUNT];
 	struct client_call *calls[CALL_BUCKETS];
-	bool owes; /* a cancel was sent; see client_owes */
 };
 
 static const char *const actors[PROC_COUNT] = {
@@ -79,12 +79,6 @@ client_new(struct loop *l, const char *state_dir, struct client **ret, struct er
 		c->peers[i] = (struct peer){ .client = c, .actor = actors[i] };
 	*ret = c;
 	return 0;
-}
-
-bool
-client_owes(const struct client *c)
-{
-	return c->owes;
 }
 
 struct hub *
@@ -126,9 +120,6 @@ client_free(struct client **cp)
 	for (unsigned i = 0; i < CALL_BUCKETS; i++)
 		while (c->calls[i] != NULL)
 			call_free(c->calls[i]);
-	for (unsigned i = 0; c->owes && i < PROC_COUNT; i++)
-		if (c->peers[i].sock != NULL)
-			(void)zsock_set(c->peers[i].sock, ZMQ_LINGER, CANCEL_LINGER_MS);
 	hub_free(&c->hub);
 	free(c->state_dir);
 	free(c);
@@ -157,17 +148,34 @@ send_envelope(struct client_call *call, const char *kind, const struct buf *body
 }
 
 static void
+send_cancel(struct client_call *call)
+{
+	struct buf none = BUF_ZERO;
+	struct err ignored = ERR_ZERO;
+
+	/* Best effort: who waits for an answer has a limit of time. */
+	(void)send_envelope(call, "cancel", &none, &ignored);
+}
+
+static void
+resend(struct client_call *call)
+{
+	struct err ignored = ERR_ZERO;
+
+	if (call->given_up)
+		send_cancel(call);
+	else /* a full queue still holds the first one */
+		(void)send_envelope(call, "request", &call->body, &ignored);
+}
+
+static void
 resend_all(struct peer *p)
 {
-	struct err e = ERR_ZERO;
-
 	for (unsigned i = 0; i < CALL_BUCKETS; i++)
 		for (struct client_call *call = p->client->calls[i]; call != NULL;
 		     call = call->next)
 			if (call->peer == p)
-				(void)send_envelope(
-				    call, "request", &call->body, &e); /* a full queue still
-										  holds the first one */
+				resend(call);
 }
 
 static void
@@ -200,12 +208,10 @@ static void
 on_deadline(void *arg)
 {
 	struct client_call *call = arg;
-	struct err e = ERR_ZERO, ignored = ERR_ZERO;
-	struct buf none = BUF_ZERO;
+	struct err e = ERR_ZERO;
 
 	call->timer = NULL;
-	(void)send_envelope(
-	    call, "cancel", &none, &ignored); /* best effort: we stop waiting anyway */
+	send_cancel(call);
 	(void)err_set(&e, ERR_DEADLINE_EXCEEDED, "%s: no answer from %s in time",
 	    call->method->name, call->peer->actor);
 	call_finish(call, NULL, &e);
@@ -385,15 +391,21 @@ void
 client_cancel(struct client_call **callp)
 {
 	struct client_call *call = *callp;
-	struct buf none = BUF_ZERO;
-	struct err e = ERR_ZERO;
 
 	if (call == NULL)
 		return;
 	*callp = NULL;
-	(void)send_envelope(
-	    call, "cancel", &none, &e); /* best effort: the answer would be dropped */
+	send_cancel(call);
 	call_free(call);
+}
+
+void
+client_give_up(struct client_call *call, uint64_t limit_ms)
+{
+	call->given_up = true;
+	loop_del(&call->timer);
+	call->timer = loop_once(call->peer->client->loop, limit_ms, on_deadline, call);
+	send_cancel(call);
 }
 
 /* Waiting for one answer, turning the loop. */

@@ -9,8 +9,6 @@
 #ifndef CF_BUS_CLIENT_H
 #define CF_BUS_CLIENT_H
 
-#include <stdbool.h>
-
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
 #include "lib/base/loop.h"
@@ -38,9 +36,6 @@ struct client_opts {
 int client_new(struct loop *l, const char *state_dir, struct client **ret, struct err *e);
 void client_free(struct client **c);
 
-/* A cancel was sent and may not have left yet: client_free then waits for it, half a second at most. */
-bool client_owes(const struct client *c);
-
 /* The ZeroMQ side of it, for a mailbox on the same loop. */
 struct hub *client_hub(struct client *c);
 
@@ -52,6 +47,10 @@ int client_call(struct client *c, const struct method *m, const struct client_op
 
 /* Tells the actor that nobody waits any more and forgets the call: no callback comes. NULL is fine. */
 void client_cancel(struct client_call **call);
+
+/* Asks the actor to let go of the call, and goes on waiting: done gets the answer when that was faster,
+ * ERR_CANCELLED when the actor has let go, ERR_DEADLINE_EXCEEDED when it said nothing for limit_ms. */
+void client_give_up(struct client_call *call, uint64_t limit_ms);
 
 /* client_call and turns of the loop until it is answered; rep is decoded into a. Not from within a
  * callback of the loop. */

@@ -176,7 +176,8 @@ call_leave(struct call *c)
 	in_hand_clear(c->worker);
 }
 
-/* Forgets a call that nobody waits for; its work is dropped where the worker knows how. */
+/* Forgets a call that nobody waits for; its work is dropped where the worker knows how. Else it goes
+ * on, unanswered. */
 static void
 call_drop(struct call *c)
 {
@@ -184,7 +185,7 @@ call_drop(struct call *c)
 
 	outbox_call_gone(w, c);
 	if (w->spec->cancelled == NULL || c->method->rep == &outbox_read_rep_schema) {
-		c->from.len = 0; /* goes on, unanswered */
+		c->from.len = 0;
 		if (c->method->rep == &outbox_read_rep_schema)
 			call_free(c);
 		return;
@@ -386,13 +387,20 @@ take_request(struct worker *w, struct mail *m, const struct envelope *env)
 	execute(call_new(w, m, env, w->spec->methods[index]), w->spec->thunks[index]);
 }
 
+/* Answered, so that who gave up knows that its work is dropped. A call that is not there was answered
+ * already, or went with a worker that died: whoever still asks hears that it is gone. */
 static void
 take_cancel(struct worker *w, const struct mail *m, const struct envelope *env)
 {
 	struct call *c = *call_slot(w, env->id.p);
+	struct err e = ERR_ZERO;
 
-	if (c != NULL && c->uid == m->uid)
+	if (c != NULL && c->uid != m->uid)
+		return;
+	if (c != NULL)
 		call_drop(c);
+	(void)err_set(&e, ERR_CANCELLED, "cancelled");
+	send_failure(w, &m->from, env->id.p, &e);
 }
 
 void

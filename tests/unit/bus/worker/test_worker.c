@@ -393,7 +393,8 @@ test_deadline_and_cancel(void **state)
 	struct image_list_req q = { .limit = 1 };
 	struct client_opts soon = { .deadline_ms = 50 };
 	struct client_call *call = NULL;
-	struct watch w = { .done = false }, cancelled = { .done = false };
+	struct watch w = { .done = false }, cancelled = { .done = false },
+		     given_up = { .done = false };
 	struct err e = ERR_ZERO;
 
 	assert_int_equal(
@@ -407,6 +408,12 @@ test_deadline_and_cancel(void **state)
 	client_cancel(&call);
 	assert_null(call);
 	assert_false(cancelled.done);
+	assert_int_equal(client_call(f->client, &content_image_list_method, NULL, &q, on_done,
+			     &given_up, &call, &e),
+	    0);
+	client_give_up(call, 20000);
+	wait_for(f, &given_up);
+	assert_int_equal(given_up.code, ERR_CANCELLED);
 }
 
 static void
