@@ -104,7 +104,9 @@ call_answer(struct call *c, const char *kind, const struct buf *body)
 	else
 		w->board->self.served++;
 	recent_add(w, c, body->data, body->len, error);
-	if (c->from.len > 0 &&
+	/* Who ends answers nobody: what is being taken down looks as if it had never been. The caller's
+	 * client asks the next incarnation. */
+	if (c->from.len > 0 && !w->ending &&
 	    mailbox_send(w->mailbox, &c->from, kind, c->id, body->data, body->len) < 0)
 		log_debug("%s: answer dropped: %s request=%s", c->method->name, strerror(errno),
 		    c->id_text); /* should the caller come back, it asks again and gets it */

@@ -78,6 +78,7 @@ struct worker {
 	struct parked parked[PARKED_MAX];
 	struct loop_source *outbox_wake;
 	struct loop_source *control;
+	bool ending;	     /* the loop is over: nothing is answered any more */
 	uint64_t trimmed_at; /* answers given when memory was last handed back */
 };
 

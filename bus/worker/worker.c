@@ -172,6 +172,7 @@ worker_main(int argc, char **argv, const struct worker_spec *spec)
 	}
 	log_debug("ready");
 	status = loop_run(w->loop);
+	w->ending = true;
 	if (spec->close != NULL)
 		spec->close(w->state);
 	/* Not by way of libzmq's threads: joining them could wait for ever when the daemon had been killed, and

@@ -158,8 +158,8 @@ no_container() { ! ctr containers list -q | grep -qx "$1"; }
 }
 
 @test "-t: Ctrl-C goes to the container's foreground process, not to ctr" {
-	# The word comes when the shell has given the terminal back to its command.
-	run on_terminal 'expect:[#$] ' 'send:echo sl""eeps; sleep 1000\n' 'expect:sleeps' 'send:\x03' \
+	# The word comes from the command, which the shell has given the terminal to by then.
+	run on_terminal 'expect:[#$] ' 'send:sh -c "echo sl\\"\\"eeps; exec sleep 1000"\n' 'expect:sleeps' 'send:\x03' \
 	    'expect:[#$] ' 'send:echo al""ive; exit 9\n' 'expect:alive' \
 	    -- "$CTR" run --rm -t "$BB" br-ctrlc sh
 	assert_status 9

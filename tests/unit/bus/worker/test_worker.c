@@ -4,8 +4,9 @@
  * the supervisor would, with the mailbox socket held by the test.
  *
  * The worker serves three methods of content: namespace_create counts how often it ran and commits
- * (name "die": it then dies before answering; "abort": it aborts), image_list parks (limit 1) or
- * answers, version is the skeleton's own.
+ * (name "die": it then dies before answering; "abort": it aborts), image_list parks (limit 1; limit 3:
+ * until the end, when it answers with an error, and answers well in the next life) or answers, version
+ * is the skeleton's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,8 @@ enum { TABLE_COUNTS };
 
 struct counting {
 	struct store *store;
+	struct call *parked;
+	char lived[200]; /* a file that says that there was a life before */
 };
 
 static int
@@ -84,6 +88,12 @@ on_list(void *state, struct call *c, const void *req, void *rep, struct err *e)
 
 	if (q->limit == 1)
 		return CALL_LATER;
+	if (q->limit == 3) {
+		if (access(s->lived, F_OK) == 0)
+			return 0;
+		s->parked = c;
+		return CALL_LATER;
+	}
 	if (q->limit == 2) {
 		struct image_pull_progress none = { .items = { NULL, 0 } };
 
@@ -106,6 +116,7 @@ worker_start(struct worker *w, void *state, struct err *e)
 	char path[200];
 	int r;
 
+	(void)snprintf(s->lived, sizeof(s->lived), "%s/lived", worker_root(w));
 	(void)snprintf(path, sizeof(path), "%s/db", worker_root(w));
 	r = store_open(path, tables, 1, false, &s->store, e);
 	if (r == 0)
@@ -126,7 +137,14 @@ static void
 worker_close_state(void *state)
 {
 	struct counting *s = state;
+	struct err e = ERR_ZERO;
 
+	if (s->parked != NULL) {
+		(void)err_set(&e, ERR_NOT_FOUND, "everything is being taken down");
+		call_fail(s->parked, &e);
+		(void)poll(NULL, 0, 100); /* time for the answer to leave, if it did */
+		(void)close(open(s->lived, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	}
 	store_close(&s->store);
 	free(s);
 }
@@ -417,6 +435,27 @@ test_deadline_and_cancel(void **state)
 }
 
 static void
+test_end_answers_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct image_list_req parked = { .limit = 3 }, other = { .limit = 2 };
+	struct watch w = { .done = false }, v = { .done = false };
+	struct err e = ERR_ZERO;
+
+	assert_int_equal(client_call(f->client, &content_image_list_method, NULL, &parked, on_done,
+			     &w, NULL, &e),
+	    0);
+	assert_int_equal(
+	    client_call(f->client, &content_image_list_method, NULL, &other, on_done, &v, NULL, &e),
+	    0);
+	wait_for(f, &v);
+	bury(f, SIGTERM);
+	launch(f);
+	wait_for(f, &w);
+	assert_int_equal(w.code, 0);
+}
+
+static void
 test_bad_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -524,6 +563,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_waits_while_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_poison_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline_and_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_answers_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_frames, setup, teardown),
 		cmocka_unit_test(test_no_daemon),
