@@ -308,7 +308,8 @@ admit(struct worker *w, const struct mail *m, const struct envelope *env, unsign
 	if ((w->spec->methods[*index]->by & by_of(w, m->uid)) == 0)
 		return err_set(
 		    e, ERR_PERMISSION_DENIED, "%s is not for user %u", env->method, m->uid);
-	if (env->ns != NULL && ident_check("namespace", env->ns, e) < 0)
+	if ((env->ns != NULL && ident_check("namespace", env->ns, e) < 0) ||
+	    (env->lease != NULL && ident_check("lease", env->lease, e) < 0))
 		return -(int)e->code;
 	if (poison != NULL)
 		return err_set(e, ERR_INTERNAL,
@@ -330,6 +331,7 @@ call_new(struct worker *w, struct mail *m, const struct envelope *env, const str
 	for (unsigned i = 0; i < sizeof(c->id); i++)
 		(void)snprintf(c->id_text + 2 * i, 3, "%02x", c->id[i]);
 	(void)snprintf(c->ns, sizeof(c->ns), "%s", env->ns == NULL ? NS_DEFAULT : env->ns);
+	(void)snprintf(c->lease, sizeof(c->lease), "%s", env->lease == NULL ? "" : env->lease);
 	c->from = m->from;
 	c->uid = m->uid;
 	c->pid = m->pid;

@@ -30,7 +30,7 @@ struct call {
 	const struct method *method;
 	uint8_t id[16];
 	char id_text[33];
-	char ns[80];
+	char ns[80], lease[80];
 	struct route from;
 	uid_t uid;
 	pid_t pid;

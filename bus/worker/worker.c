@@ -257,6 +257,12 @@ call_ns(const struct call *c)
 	return c->ns;
 }
 
+const char *
+call_lease(const struct call *c)
+{
+	return c->lease[0] == '\0' ? NULL : c->lease;
+}
+
 const uint8_t *
 call_id(const struct call *c)
 {

@@ -78,6 +78,8 @@ void worker_stop(struct worker *w, int status);
 struct worker *call_worker(struct call *c);
 struct arena *call_arena(struct call *c);
 const char *call_ns(const struct call *c);
+/* Name of the lease that is to hold what the request makes, NULL when none was given. */
+const char *call_lease(const struct call *c);
 const uint8_t *call_id(const struct call *c);	/* 16 bytes */
 const char *call_id_text(const struct call *c); /* 32 hex digits, for logs */
 const struct method *call_method(const struct call *c);

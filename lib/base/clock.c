@@ -69,3 +69,51 @@ clock_text_s(int64_t real_ns, char *text)
 {
 	return time_text(real_ns, text, 0);
 }
+
+/* ".123": digits behind the ninth do not count. */
+static const char *
+fraction_parse(const char *at, int64_t *ns)
+{
+	int64_t unit = NS_PER_S / 10;
+
+	*ns = 0;
+	if (*at != '.')
+		return at;
+	for (at++; *at >= '0' && *at <= '9'; at++, unit /= 10)
+		*ns += unit * (*at - '0');
+	return at;
+}
+
+/* "Z", "+01:30": seconds east of Greenwich. */
+static bool
+zone_parse(const char *at, int64_t *s)
+{
+	unsigned h, m;
+	int n = 0;
+
+	*s = 0;
+	if (strcmp(at, "Z") == 0 || strcmp(at, "z") == 0)
+		return true;
+	if ((*at != '+' && *at != '-') || sscanf(at + 1, "%2u:%2u%n", &h, &m, &n) != 2 || n != 5 ||
+	    at[6] != '\0' || h > 23 || m > 59)
+		return false;
+	*s = (int64_t)(h * 60 + m) * 60 * (*at == '-' ? -1 : 1);
+	return true;
+}
+
+bool
+clock_parse(const char *text, int64_t *ret_real_ns)
+{
+	struct tm tm = { .tm_year = 0 };
+	int64_t ns, zone;
+	const char *at = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	/* years beyond those that nanoseconds in 64 bits can count are refused */
+	if (at == NULL || tm.tm_year < 70 || tm.tm_year > 360)
+		return false;
+	at = fraction_parse(at, &ns);
+	if (!zone_parse(at, &zone))
+		return false;
+	*ret_real_ns = ((int64_t)timegm(&tm) - zone) * NS_PER_S + ns;
+	return true;
+}

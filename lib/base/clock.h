@@ -8,6 +8,7 @@
 #ifndef CF_BASE_CLOCK_H
 #define CF_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,8 @@ int64_t clock_real_ns(void);
 const char *clock_text(int64_t real_ns, char *text);
 /* The same without the fraction, as tables show it. */
 const char *clock_text_s(int64_t real_ns, char *text);
+
+/* Reads RFC 3339: "2026-11-23T14:33:07Z", with a fraction or an offset ("+01:00") too. false: it is none. */
+bool clock_parse(const char *text, int64_t *ret_real_ns);
 
 #endif

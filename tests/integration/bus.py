@@ -304,10 +304,9 @@ def many(state):
             ids.remove(envelope["id"])
 
 
-def main():
+def main(*functions):
     state, name, args = sys.argv[1], sys.argv[2], sys.argv[3:]
-    scenarios = {f.__name__: f for f in (life, attach, again, survive, refused, malformed, raw, huge,
-                                         vanish, deadline, many)}
+    scenarios = {f.__name__: f for f in functions}
     try:
         scenarios[name](state, *args)
     except (AssertionError, Failure, TimeoutError, KeyError) as e:
@@ -320,4 +319,5 @@ def main():
     os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main(life, attach, again, survive, refused, malformed, raw, huge, vanish, deadline, many)

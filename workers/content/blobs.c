@@ -15,7 +15,9 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "workers/content/content.h"
+#include "workers/content/images.h"
 #include "workers/content/ingest.h"
+#include "workers/content/leases.h"
 
 int
 blobs_open(struct blobs *b, int dirfd, struct work *work, struct board *board, struct err *e)
@@ -60,6 +62,17 @@ blobs_read(
 {
 	if (fs_read(b->algs[d->alg], digest_hex(d), max, out, e) < 0)
 		return err_wrap(e, "read blob %s", d->text);
+	return 0;
+}
+
+int
+blobs_open_one(const struct blobs *b, const struct digest *d, int *ret_fd, struct err *e)
+{
+	int fd = openat(b->algs[d->alg], digest_hex(d), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open blob %s", d->text);
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -115,18 +128,45 @@ blob_key(struct key *k, const char *ns, const struct digest *d)
 }
 
 int
-blob_row_add(struct txn *t, const char *ns, const struct digest *d, uint64_t size, struct err *e)
+blob_row_get(struct txn *t, const char *ns, const struct digest *d, struct arena *a,
+    struct blob *ret, struct err *e)
+{
+	struct key k;
+
+	blob_key(&k, ns, d);
+	if (!store_has(t, TABLE_BLOBS, &k))
+		return err_set(e, ERR_NOT_FOUND, "blob %s is not in namespace %s", d->text, ns);
+	return store_get(t, TABLE_BLOBS, &k, &blob_schema, a, ret, e);
+}
+
+int
+blob_row_put(
+    struct content *c, struct txn *t, const char *ns, const struct blob *row, struct err *e)
+{
+	struct key k;
+
+	(void)c;
+	store_key(&k, ns, row->digest);
+	return store_put(t, TABLE_BLOBS, &k, &blob_schema, row, e);
+}
+
+int
+blob_row_add(struct content *c, struct txn *t, const char *ns, const char *lease,
+    const struct digest *d, uint64_t size, const struct kvs *labels, struct err *e)
 {
 	struct blob row = { .digest = d->text, .size = size, .created_at = clock_real_ns() };
 	struct ev_blob ev = { .digest = d->text, .size = size };
 	struct key k;
-	int r;
+	int r = lease_hold(c, t, ns, lease, LEASE_CONTENT, d->text, e);
 
 	blob_key(&k, ns, d);
-	if (store_has(t, TABLE_BLOBS, &k))
-		return 0;
-	r = store_put(t, TABLE_BLOBS, &k, &blob_schema, &row, e);
-	return r < 0 ? r : store_event(t, ns, "/content/create", &ev, e);
+	if (r < 0 || store_has(t, TABLE_BLOBS, &k))
+		return r;
+	if (labels != NULL)
+		row.labels = *labels;
+	if ((r = namespace_ensure(t, ns, e)) < 0 || (r = blob_row_put(c, t, ns, &row, e)) < 0)
+		return r;
+	return store_event(t, ns, "/content/create", &ev, e);
 }
 
 int

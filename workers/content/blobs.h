@@ -15,12 +15,15 @@
 #include <stdint.h>
 
 #include "bus/board/board.h"
+#include "lib/base/arena.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/work.h"
 #include "lib/oci/digest.h"
 #include "lib/store/store.h"
+#include "schemas/schema.h"
 
+struct content;
 struct ingest;
 
 struct blobs {
@@ -40,6 +43,7 @@ bool blobs_has(const struct blobs *b, const struct digest *d, uint64_t size, uin
 /* Appends the blob to out; it may be at most max bytes. */
 int blobs_read(
     const struct blobs *b, const struct digest *d, size_t max, struct buf *out, struct err *e);
+int blobs_open_one(const struct blobs *b, const struct digest *d, int *ret_fd, struct err *e);
 /* Stores n bytes whose digest is d, synced, in the calling thread. */
 int blobs_write(
     const struct blobs *b, const struct digest *d, const void *data, size_t n, struct err *e);
@@ -50,10 +54,17 @@ int blobs_remove(const struct blobs *b, const struct digest *d, struct err *e);
 typedef void blobs_each_fn(void *arg, const struct digest *d);
 int blobs_each(const struct blobs *b, blobs_each_fn *fn, void *arg, struct err *e);
 
-/* Rows. blob_row_add writes the /content/create event too when the row is new. */
+/* Rows: a blob as one namespace sees it. blob_row_get: not_found says in which namespace it is not. */
 void blob_key(struct key *k, const char *ns, const struct digest *d);
-int
-blob_row_add(struct txn *t, const char *ns, const struct digest *d, uint64_t size, struct err *e);
+int blob_row_get(struct txn *t, const char *ns, const struct digest *d, struct arena *a,
+    struct blob *ret, struct err *e);
+
+/* Makes the row, with the /content/create event, when there is none; lease (may be NULL) gets to hold
+ * the blob either way. labels (may be NULL) are for a new row. */
+int blob_row_add(struct content *c, struct txn *t, const char *ns, const char *lease,
+    const struct digest *d, uint64_t size, const struct kvs *labels, struct err *e);
+int blob_row_put(
+    struct content *c, struct txn *t, const char *ns, const struct blob *row, struct err *e);
 int blob_row_drop(struct txn *t, const char *ns, const struct digest *d, struct err *e);
 
 #endif

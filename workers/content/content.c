@@ -9,6 +9,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "workers/content/drafts.h"
 #include "workers/content/gc.h"
 #include "workers/content/http.h"
 #include "workers/content/images.h"
@@ -17,7 +18,8 @@
 #define THREADS 3
 #define INGEST_AGE_S (24 * 3600)
 
-const char *const content_tables[TABLE_COUNT] = { "images", "blobs", "namespaces" };
+const char *const content_tables[TABLE_COUNT] = { "images", "blobs", "namespaces", "leases", "held",
+	"drafts" };
 
 /* --- recovery -------------------------------------------------------------------------------------- */
 
@@ -87,7 +89,7 @@ content_up(struct content *c, const char *path, struct board *board, struct err 
 	AUTO(free_ptr) char *db = xasprintf("%s/db", path);
 	int r;
 
-	c->dirfd = -1;
+	c->dirfd = c->drafts_fd = -1;
 	r = fs_open_dir(AT_FDCWD, path, 0750, &c->dirfd, e);
 	if (r < 0)
 		return r;
@@ -95,7 +97,7 @@ content_up(struct content *c, const char *path, struct board *board, struct err 
 	if ((r = work_new(c->loop, THREADS, &c->work, e)) < 0 ||
 	    (r = blobs_open(&c->blobs, c->dirfd, c->work, board, e)) < 0 ||
 	    (r = store_open(db, content_tables, TABLE_COUNT, true, &c->store, e)) < 0 ||
-	    (r = recover(c, e)) < 0)
+	    (r = recover(c, e)) < 0 || (r = drafts_up(c, e)) < 0)
 		return err_wrap(e, "content store %s", path);
 	for (unsigned i = 0; board != NULL && i < BOARD_INGESTS; i++)
 		board->self.ingest[i].used = 0; /* what an earlier life left */
@@ -107,6 +109,7 @@ content_down(struct content *c)
 {
 	http_free(&c->http);
 	work_free(&c->work);
+	drafts_down(c);
 	blobs_close(&c->blobs);
 	store_close(&c->store);
 	fd_close(&c->dirfd);

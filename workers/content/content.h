@@ -19,13 +19,23 @@
 #include "workers/content/blobs.h"
 
 struct call;
+struct draft;
 struct http;
 struct pull;
 struct transfer;
 struct worker;
 
-/* Tables of the store. images: ns\0name -> image; blobs: ns\0digest -> blob; namespaces: name. */
-enum { TABLE_IMAGES, TABLE_BLOBS, TABLE_NAMESPACES, TABLE_COUNT };
+/* Tables of the store. images: ns\0name -> image; blobs: ns\0digest -> blob; namespaces: name; leases,
+ * held: see leases.h; drafts: ns\0ref -> ingest, see drafts.h. */
+enum {
+	TABLE_IMAGES,
+	TABLE_BLOBS,
+	TABLE_NAMESPACES,
+	TABLE_LEASES,
+	TABLE_HELD,
+	TABLE_DRAFTS,
+	TABLE_COUNT
+};
 extern const char *const content_tables[TABLE_COUNT];
 
 struct content_options {
@@ -50,6 +60,8 @@ struct content {
 	struct content_options options;
 	struct transfer *transfers; /* blobs being downloaded, see fetch.c */
 	struct pull *pulls;	    /* running image_pull calls */
+	struct draft *drafts;	    /* open ingests of clients, see drafts.c */
+	int drafts_fd;		    /* ROOT/content/drafts */
 	int dirfd;		    /* ROOT/content */
 	uint64_t ticks;
 	unsigned quiet; /* seconds without a pull */

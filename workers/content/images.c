@@ -91,6 +91,9 @@ image_find(struct txn *t, const char *ns, const char *ref, struct arena *a, stru
 
 	if (ret_names != NULL)
 		*ret_names = 1;
+	store_key(&k, ns, ref);
+	if (store_has(t, TABLE_IMAGES, &k)) /* clients may give any name */
+		return store_get(t, TABLE_IMAGES, &k, &image_schema, a, ret, e);
 	if (parsed == 0) {
 		store_key(&k, ns, reference_text(&r, full));
 		if (store_has(t, TABLE_IMAGES, &k))
@@ -137,7 +140,7 @@ namespace_ensure(struct txn *t, const char *ns, struct err *e)
 }
 
 int
-image_put(struct txn *t, const char *ns, struct image *im, struct err *e)
+image_put(struct content *c, struct txn *t, const char *ns, struct image *im, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	struct ev_image ev = { .name = im->name, .labels = im->labels };
@@ -146,6 +149,7 @@ image_put(struct txn *t, const char *ns, struct image *im, struct err *e)
 	bool had;
 	int r = namespace_ensure(t, ns, e);
 
+	(void)c;
 	if (r < 0)
 		return r;
 	store_key(&k, ns, im->name);
@@ -271,7 +275,7 @@ content_on_image_tag(struct content *c, struct call *call, const struct image_ta
 		return err_set(e, ERR_ALREADY_EXISTS,
 		    "image %s exists: --force makes the name point at the other image", full);
 	im->name = arena_strdup(call_arena(call), full);
-	r = image_put(t, call_ns(call), im, e);
+	r = image_put(c, t, call_ns(call), im, e);
 	if (r < 0)
 		return r;
 	rep->image = im;

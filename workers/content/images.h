@@ -17,7 +17,7 @@ int image_find(struct txn *t, const char *ns, const char *ref, struct arena *a, 
 
 /* Adds or replaces the record, keeps created_at of an older one, writes the event, makes the
  * namespace. Fills in created_at and updated_at of im. */
-int image_put(struct txn *t, const char *ns, struct image *im, struct err *e);
+int image_put(struct content *c, struct txn *t, const char *ns, struct image *im, struct err *e);
 
 /* The record's target, checked. */
 int image_target(const struct image *im, struct oci_desc *ret, struct err *e);

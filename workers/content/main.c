@@ -7,6 +7,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/log.h"
 #include "workers/content/content.h"
+#include "workers/content/drafts.h"
 #include "workers/content/gc.h"
 #include "workers/content/http.h"
 #include "workers/content/ingest.h"
@@ -46,7 +47,7 @@ on_open(struct worker *w, void **ret_state, struct err *e)
 
 	(void)e;
 	c->worker = w;
-	c->dirfd = -1;
+	c->dirfd = c->drafts_fd = -1;
 	c->options = CONTENT_OPTIONS_DEFAULT;
 	*ret_state = c;
 	return 0;
@@ -91,6 +92,7 @@ on_tick(struct worker *w, void *state)
 	c->quiet = c->pulls == NULL ? c->quiet + 1 : 0;
 	if (c->quiet == REST_TICKS)
 		http_rest(c->http);
+	drafts_tick(c);
 	if (++c->ticks % SWEEP_TICKS != FIRST_SWEEP)
 		return;
 	gc_sweep(c);

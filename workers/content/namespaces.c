@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * namespaces - which there are; and the list of blobs. "default" is there without having been made.
+ * namespaces - which there are. "default" is there without having been made.
  *
  * A namespace is made by namespace_create or by the first image pulled into it. It may be removed when
  * it has no image here, and no snapshot and no container where those are kept: they are asked one
@@ -15,7 +15,6 @@
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
 
-#define LIST_MAX 1000
 #define NAMESPACES_MAX 10000
 
 struct names {
@@ -265,52 +264,4 @@ content_on_namespace_remove(struct content *c, struct call *call,
 	}
 	call_note_set(call, &m->note);
 	return CALL_LATER;
-}
-
-/* --- blobs ------------------------------------------------------------------------------------------ */
-
-struct blob_listing {
-	struct blob *v;
-	uint32_t n, max;
-	bool more;
-};
-
-static int
-blob_one(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	struct blob_listing *l = arg;
-
-	(void)k;
-	(void)e;
-	l->more = l->n == l->max;
-	if (l->more)
-		return 1;
-	l->v[l->n++] = *(struct blob *)rec;
-	return 0;
-}
-
-int
-content_on_blob_list(struct content *c, struct call *call, const struct blob_list_req *req,
-    struct blob_list_rep *rep, struct err *e)
-{
-	AUTO(store_abort) struct txn *t = NULL;
-	struct arena *a = call_arena(call);
-	struct blob_listing l = { .max = LIST_MAX };
-	struct key prefix, after;
-	int r;
-
-	if (req->limit > 0 && req->limit < LIST_MAX)
-		l.max = (uint32_t)req->limit;
-	l.v = arena_calloc(a, l.max, sizeof(*l.v));
-	store_key(&prefix, call_ns(call), "");
-	if (req->after != NULL)
-		store_key(&after, call_ns(call), req->after);
-	if ((r = store_read(c->store, &t, e)) < 0 ||
-	    (r = store_each(t, TABLE_BLOBS, &prefix, req->after != NULL ? &after : NULL,
-		 &blob_schema, a, blob_one, &l, e)) < 0)
-		return r;
-	rep->blobs.v = l.v;
-	rep->blobs.n = l.n;
-	rep->more = l.more;
-	return 0;
 }

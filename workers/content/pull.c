@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/clock.h"
 #include "lib/base/fault.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
@@ -49,6 +50,27 @@ pull_holds_chain(const struct content *c, const char *ns, const char *chain_id)
 			if (strcmp(p->config.chain_ids[i].text, chain_id) == 0)
 				return true;
 	return false;
+}
+
+void
+pull_ingests(const struct content *c, const char *ns, struct arena *a, uint32_t max,
+    struct ingest_info_list *list)
+{
+	for (struct pull *p = c->pulls; p != NULL; p = p->next)
+		for (size_t i = 0; strcmp(ns, p->ns) == 0 && i < p->nparts; i++) {
+			const struct pull_part *part = &p->parts[i];
+
+			if (part->state != ITEM_DOWNLOADING || list->n == max)
+				continue;
+			list->v[list->n++] = (struct ingest_info){
+				.ref = arena_printf(a, "%s-%s", part->kind, part->desc.digest.text),
+				.offset = part->offset,
+				.total = part->desc.size,
+				.expected = arena_strdup(a, part->desc.digest.text),
+				.started_at = part->started_at,
+				.updated_at = clock_real_ns(),
+			};
+		}
 }
 
 void
@@ -168,18 +190,19 @@ finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 		if ((r = digest_parse(p->docs.v[i], &d, e)) < 0)
 			return r;
 		(void)blobs_has(&p->c->blobs, &d, 0, &bytes);
-		if ((r = blob_row_add(t, p->ns, &d, bytes, e)) < 0)
+		if ((r = blob_row_add(p->c, t, p->ns, call_lease(p->call), &d, bytes, NULL, e)) < 0)
 			return r;
 	}
 	for (size_t i = 0; i < p->nparts; i++) {
 		const struct oci_desc *d = &p->parts[i].desc;
 
 		size += d->size;
-		if ((r = blob_row_add(t, p->ns, &d->digest, d->size, e)) < 0)
+		if ((r = blob_row_add(
+			 p->c, t, p->ns, call_lease(p->call), &d->digest, d->size, NULL, e)) < 0)
 			return r;
 	}
 	rep->image->size = size;
-	if ((r = image_put(t, p->ns, rep->image, e)) < 0)
+	if ((r = image_put(p->c, t, p->ns, rep->image, e)) < 0)
 		return r;
 	FAULT_POINT("content.pull.commit");
 	return call_commit(p->call, &t, rep, e);

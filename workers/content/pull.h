@@ -22,4 +22,8 @@
 bool pull_holds_blob(const struct content *c, const char *ns, const char *digest);
 bool pull_holds_chain(const struct content *c, const char *ns, const char *chain_id);
 
+/* Adds what pulls of ns download at the moment to list, which has room for max. */
+void pull_ingests(const struct content *c, const char *ns, struct arena *a, uint32_t max,
+    struct ingest_info_list *list);
+
 #endif

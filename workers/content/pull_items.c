@@ -222,8 +222,9 @@ pull_row(struct pull *p, const struct oci_desc *desc, struct err *e)
 	AUTO(store_abort) struct txn *t = NULL;
 	int r;
 
-	if ((r = store_write(p->c->store, &t, e)) < 0 || (r = namespace_ensure(t, p->ns, e)) < 0 ||
-	    (r = blob_row_add(t, p->ns, &desc->digest, desc->size, e)) < 0)
+	if ((r = store_write(p->c->store, &t, e)) < 0 ||
+	    (r = blob_row_add(
+		 p->c, t, p->ns, call_lease(p->call), &desc->digest, desc->size, NULL, e)) < 0)
 		return r;
 	return content_commit(p->c, &t, e);
 }
@@ -281,6 +282,7 @@ parts_pump(struct pull *p)
 			return;
 		if (!part->here && p->downloading < most) {
 			p->downloading++;
+			part->started_at = clock_real_ns();
 			part_set(part, ITEM_DOWNLOADING);
 			part->fetch = fetch_start(p->c, p->remote, &part->desc.digest,
 			    part->desc.size, on_fetched, on_moved, part);

@@ -33,7 +33,8 @@ struct pull_part {
 	bool fresh; /* it was downloaded by this pull */
 	struct fetch *fetch;
 	struct client_call *unpack;
-	size_t layer; /* of a layer: its number */
+	size_t layer;	    /* of a layer: its number */
+	int64_t started_at; /* its download, Unix ns */
 };
 
 /* A document being written on a thread. */

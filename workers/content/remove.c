@@ -23,7 +23,8 @@ struct untag {
 	struct content_note note;
 	struct content *c;
 	struct call *call;
-	const char *name; /* full name, in the call's arena */
+	const char *name;   /* full name, in the call's arena */
+	const char *target; /* the same: the digest it must point at; NULL = any */
 	struct client_call *asked;
 	struct gc_layers *layers;
 	struct image_remove_rep rep;
@@ -87,6 +88,9 @@ untag_commit(struct untag *u, struct err *e)
 	    (r = image_find(t, ns, u->name, call_arena(u->call), &im, NULL, e)) < 0 ||
 	    (r = image_target(&im, &target, e)) < 0)
 		return r;
+	if (u->target != NULL && strcmp(u->target, im.target->digest) != 0)
+		return err_set(
+		    e, ERR_NOT_FOUND, "image %.200s points at %s", u->name, im.target->digest);
 	ev.labels = im.labels;
 	tree_reach(u->c, &target.digest, target.media_type, &blobs, &chains);
 	if ((r = store_del(t, TABLE_IMAGES, &k, e)) < 0 ||
@@ -173,6 +177,7 @@ content_on_image_remove(struct content *c, struct call *call, const struct image
 	u->c = c;
 	u->call = call;
 	u->name = ask.image = im.name;
+	u->target = req->target;
 	if (req->force)
 		r = untag_commit(u, e);
 	else

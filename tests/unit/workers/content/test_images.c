@@ -92,9 +92,9 @@ image_name(struct bench *b, const char *ns, const char *name)
 
 		assert_int_equal(digest_parse(blobs.v[i], &d, &e), 0);
 		assert_true(blobs_has(&b->c.blobs, &d, 0, &size));
-		assert_int_equal(blob_row_add(t, ns, &d, size, &e), 0);
+		assert_int_equal(blob_row_add(&b->c, t, ns, NULL, &d, size, NULL, &e), 0);
 	}
-	if (image_put(t, ns, &im, &e) < 0)
+	if (image_put(&b->c, t, ns, &im, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(store_commit(&t, &e), 0);
 }
@@ -227,7 +227,7 @@ a_start_of_two_digests_is_refused(void **state)
 
 		(void)snprintf(text, sizeof(text), "sha256:%s%060d", first, 1);
 		assert_int_equal(store_write(b->c.store, &t, &e), 0);
-		assert_int_equal(image_put(t, "default", &im, &e), 0);
+		assert_int_equal(image_put(&b->c, t, "default", &im, &e), 0);
 		assert_int_equal(store_commit(&t, &e), 0);
 	}
 	assert_int_equal(find(b, first, name, NULL, &e), -ERR_INVALID_ARGUMENT);

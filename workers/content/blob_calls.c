@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blob_calls - the handlers of blob_*: the content store as clients see it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/clock.h"
+#include "workers/content/gc.h"
+#include "workers/content/handlers.h"
+#include "workers/content/images.h"
+#include "workers/content/labels.h"
+
+#define LIST_MAX 1000
+#define LIST_LABELS_MAX \
+	16384 /* labels in one answer: their bytes and nodes stay below the bus's limits */
+#define READ_MAX (1U << 20)
+
+struct listing {
+	struct blob_list_rep *rep;
+	uint32_t max;
+	size_t labels, bytes;
+};
+
+static int
+list_one(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	struct listing *l = arg;
+	const struct blob *b = rec;
+
+	(void)k;
+	(void)e;
+	for (uint32_t i = 0; i < b->labels.n; i++)
+		l->bytes += strlen(b->labels.v[i].k) + strlen(b->labels.v[i].v);
+	l->labels += b->labels.n;
+	l->rep->more = l->rep->blobs.n == l->max ||
+		       (l->rep->blobs.n > 0 &&
+			   (l->labels > LIST_LABELS_MAX || l->bytes > 4U << 20));
+	if (l->rep->more)
+		return 1;
+	l->rep->blobs.v[l->rep->blobs.n++] = *b;
+	return 0;
+}
+
+int
+content_on_blob_list(struct content *c, struct call *call, const struct blob_list_req *req,
+    struct blob_list_rep *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct arena *a = call_arena(call);
+	struct listing l = { .rep = rep, .max = LIST_MAX };
+	struct key prefix, after;
+	int r;
+
+	if (req->limit > 0 && req->limit < LIST_MAX)
+		l.max = (uint32_t)req->limit;
+	rep->blobs.v = arena_calloc(a, l.max, sizeof(*rep->blobs.v));
+	store_key(&prefix, call_ns(call), "");
+	if (req->after != NULL)
+		store_key(&after, call_ns(call), req->after);
+	r = store_read(c->store, &t, e);
+	return r < 0 ? r
+		     : store_each(t, TABLE_BLOBS, &prefix, req->after != NULL ? &after : NULL,
+			   &blob_schema, a, list_one, &l, e);
+}
+
+int
+content_on_blob_stat(struct content *c, struct call *call, const struct blob_ref *req,
+    struct blob *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct digest d;
+	int r;
+
+	if ((r = digest_parse(req->digest, &d, e)) < 0 || (r = store_read(c->store, &t, e)) < 0)
+		return r;
+	return blob_row_get(t, call_ns(call), &d, call_arena(call), rep, e);
+}
+
+int
+content_on_blob_update(struct content *c, struct call *call, const struct blob_update_req *req,
+    struct blob *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct arena *a = call_arena(call);
+	struct ev_blob ev = { .digest = req->digest };
+	struct digest d;
+	int r;
+
+	if ((r = digest_parse(req->digest, &d, e)) < 0 || (r = store_write(c->store, &t, e)) < 0 ||
+	    (r = blob_row_get(t, call_ns(call), &d, a, rep, e)) < 0 ||
+	    (r = labels_update(&rep->labels, &req->labels, &req->fields, NULL, NULL, a, e)) < 0)
+		return r;
+	rep->updated_at = clock_real_ns();
+	ev.size = rep->size;
+	if ((r = blob_row_put(c, t, call_ns(call), rep, e)) < 0 ||
+	    (r = store_event(t, call_ns(call), "/content/update", &ev, e)) < 0)
+		return r;
+	return call_commit(call, &t, rep, e);
+}
+
+int
+content_on_blob_remove(struct content *c, struct call *call, const struct blob_ref *req,
+    struct nothing *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct digest d;
+	struct blob row;
+	int r;
+
+	if ((r = digest_parse(req->digest, &d, e)) < 0 || (r = store_write(c->store, &t, e)) < 0 ||
+	    (r = blob_row_get(t, call_ns(call), &d, call_arena(call), &row, e)) < 0 ||
+	    (r = blob_row_drop(t, call_ns(call), &d, e)) < 0 ||
+	    (r = call_commit(call, &t, rep, e)) < 0)
+		return r;
+	gc_forget(c, &d);
+	return 0;
+}
+
+/* --- read ------------------------------------------------------------------------------------------ */
+
+struct reading {
+	struct content_note note;
+	struct call *call; /* NULL: its caller gave up */
+	int fd;
+	uint64_t offset;
+	size_t want, got;
+	char *data;
+	struct blob_read_rep rep;
+	struct err err;
+};
+
+static void
+read_run(void *arg)
+{
+	struct reading *rd = arg;
+	ssize_t n = 1;
+
+	while (rd->got < rd->want && n != 0) {
+		n = pread(
+		    rd->fd, rd->data + rd->got, rd->want - rd->got, (off_t)(rd->offset + rd->got));
+		if (n < 0 && errno != EINTR) {
+			(void)err_sys(&rd->err, errno, "read blob");
+			return;
+		}
+		if (n > 0)
+			rd->got += (size_t)n;
+	}
+}
+
+static void
+read_done(void *arg)
+{
+	struct reading *rd = arg;
+
+	rd->rep.data = (struct bytes){ .p = rd->data, .n = rd->got };
+	if (rd->call != NULL && rd->err.code != ERR_NONE)
+		call_fail(rd->call, &rd->err);
+	else if (rd->call != NULL)
+		call_reply(rd->call, &rd->rep);
+	fd_close(&rd->fd);
+	free_ptr(&rd->data);
+	free_ptr(&rd);
+}
+
+static void
+read_cancelled(struct content_note *note)
+{
+	((struct reading *)note)->call = NULL;
+}
+
+static void
+read_start(struct content *c, struct call *call, int *take_fd, const struct blob_read_req *req,
+    uint64_t total)
+{
+	struct reading *rd = xcalloc(1, sizeof(*rd));
+
+	rd->note.cancelled = read_cancelled;
+	rd->call = call;
+	rd->fd = fd_take(take_fd);
+	rd->offset = req->offset;
+	rd->want = req->size > 0 && req->size < READ_MAX ? (size_t)req->size : READ_MAX;
+	if (rd->want > total - rd->offset)
+		rd->want = (size_t)(total - rd->offset);
+	rd->data = xcalloc(1, rd->want + 1);
+	rd->rep.total = total;
+	call_note_set(call, &rd->note);
+	work_add(c->work, read_run, read_done, rd);
+}
+
+int
+content_on_blob_read(struct content *c, struct call *call, const struct blob_read_req *req,
+    struct blob_read_rep *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	AUTO(fd_close) int fd = -1;
+	struct digest d;
+	struct blob row;
+	int r;
+
+	(void)rep;
+	if ((r = digest_parse(req->digest, &d, e)) < 0 || (r = store_read(c->store, &t, e)) < 0 ||
+	    (r = blob_row_get(t, call_ns(call), &d, call_arena(call), &row, e)) < 0 ||
+	    (r = blobs_open_one(&c->blobs, &d, &fd, e)) < 0)
+		return r;
+	if (req->offset > row.size)
+		return err_set(e, ERR_OUT_OF_RANGE, "blob %s has %llu bytes, none at %llu", d.text,
+		    (unsigned long long)row.size, (unsigned long long)req->offset);
+	read_start(c, call, &fd, req, row.size);
+	return CALL_LATER;
+}
