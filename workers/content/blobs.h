@@ -25,13 +25,23 @@
 
 struct content;
 struct ingest;
+struct chunk;
+
+/* The downloads, see ingest.c. */
+struct ingests {
+	struct ingest *open;
+	struct ingest *closing;		    /* closed, with a job still running */
+	struct ingest *synced, *publishing; /* wait to be renamed; are being renamed */
+	struct chunk *spare;
+	unsigned chunks; /* in use */
+};
 
 struct blobs {
 	int algs[2];   /* folders blobs/sha256, blobs/sha512, by enum digest_alg */
 	int ingest_fd; /* folder ingest */
 	struct work *work;
-	struct board *board;	/* may be NULL */
-	struct ingest *closing; /* closed, with a job still running; see ingest.c */
+	struct board *board; /* may be NULL */
+	struct ingests ingests;
 };
 
 /* Makes the folders below dirfd (borrowed for the call). Borrows work and board. */

@@ -40,6 +40,7 @@ extern const char *const content_tables[TABLE_COUNT];
 
 struct content_options {
 	unsigned max_downloads; /* blobs at once per pull */
+	unsigned streams;	/* connections at once for one large blob */
 	unsigned retries;	/* attempts without progress before a download is given up */
 	unsigned stall_s;	/* no byte for so long ends an attempt */
 	unsigned connect_s;	/* to be connected in so long */
@@ -47,7 +48,7 @@ struct content_options {
 
 #define CONTENT_OPTIONS_DEFAULT    \
 	((struct content_options){ \
-	    .max_downloads = 4, .retries = 5, .stall_s = 30, .connect_s = 15 })
+	    .max_downloads = 4, .streams = 4, .retries = 5, .stall_s = 30, .connect_s = 15 })
 
 struct content {
 	struct worker *worker; /* NULL in unit tests of the parts below the handlers */

@@ -2,10 +2,16 @@
 /*
  * fetch - see fetch.h. Blobs; documents are in fetch_doc.c.
  *
- *	OPENING --READY--> ASKING --body--> ingest --all bytes--> FINISHING --DONE--> waiters told
- *	   ^                  | broke            | Range not honoured: restart from 0
- *	   |                  v                  v
- *	   +---- restart   WAITING (backoff)   (paused until READY)
+ *	OPENING --READY--> streams bring what is missing --all bytes--> FINISHING --DONE--> waiters told
+ *	   ^                  |                  | Range not honoured: one stream, from 0
+ *	   +---- restart -----+------------------+
+ *
+ * What is missing is asked for from the front. Much of it is asked for in pieces: the first request tells
+ * whether the registry honours Range; then up to options.streams of them run at once, each taking the
+ * next piece when it has brought its own. Else one stream asks for all.
+ *
+ * A stream that breaks leaves its piece to others. They go on, one fewer until one has brought a piece;
+ * when none is left, the next attempt comes after a pause.
  */
 #include "workers/content/fetch.h"
 
@@ -17,6 +23,11 @@
 #include "lib/base/log.h"
 #include "workers/content/ingest.h"
 
+#define PIECES_FROM (32ULL << 20) /* so much is worth several connections */
+#define PIECE_MIN (1ULL << 20) /* pieces begin at multiples of it: behind holes of whole blocks */
+#define PIECE_MAX (16ULL << 20)
+#define PROGRESS_MIN 4096 /* an attempt that brought less brought nothing */
+
 struct fetch {
 	struct fetch *next;	   /* the first is the owner */
 	struct transfer *transfer; /* NULL: it is over, its callback is about to come */
@@ -25,6 +36,17 @@ struct fetch {
 	fetch_done_fn *done;
 	fetch_moved_fn *moved;
 	void *arg;
+};
+
+/* One request and what it is to bring. */
+struct stream {
+	struct transfer *t;
+	struct remote_req *req; /* NULL: none runs */
+	struct span want;
+	uint64_t at; /* came so far; want.from at first */
+	bool whole;  /* asked without an end */
+	bool begun, paused;
+	struct err body_err; /* why the body callback stopped */
 };
 
 struct transfer {
@@ -36,19 +58,37 @@ struct transfer {
 	struct ingest *in;
 	bool ready;	/* the ingest takes bytes */
 	bool finishing; /* all bytes came */
-	struct remote_req *req;
-	struct loop_source *timer; /* until the next attempt */
-	uint64_t from;		   /* what the running request asked for */
-	bool begun, paused;
-	bool no_range;	     /* Range does not work here */
-	bool pieced;	     /* what is on disk was not written in one go */
-	bool second_chance;  /* one clean download after a pieced one was wrong */
-	struct err body_err; /* why the body callback stopped */
+	struct stream streams[FETCH_STREAMS_MAX];
+	unsigned most;		   /* streams at once, as things are */
+	struct loop_source *timer; /* when to look what may be started */
+	uint64_t piece;		   /* 0: no pieces */
+	bool ranges;		   /* Range works here */
+	bool no_range;		   /* it does not */
+	bool single;		   /* in one go, whatever works */
+	bool pieced;		   /* what is on disk was not written in one go */
+	bool second_chance;	   /* one clean download after a pieced one was wrong */
 	unsigned attempts;
 	uint64_t best, bytes;
 };
 
-static void transfer_ask(struct transfer *t);
+static void transfer_pump(struct transfer *t);
+
+static void
+streams_stop(struct transfer *t)
+{
+	for (unsigned i = 0; i < COUNT(t->streams); i++)
+		remote_cancel(&t->streams[i].req);
+}
+
+static unsigned
+streams_running(const struct transfer *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < COUNT(t->streams); i++)
+		n += t->streams[i].req != NULL;
+	return n;
+}
 
 static void
 transfer_free(struct transfer **tp, bool keep)
@@ -61,7 +101,7 @@ transfer_free(struct transfer **tp, bool keep)
 		t->c->transfers = t->next;
 	if (t->next != NULL)
 		t->next->prev = t->prev;
-	remote_cancel(&t->req);
+	streams_stop(t);
 	loop_del(&t->timer);
 	ingest_close(&t->in, keep);
 	free_ptr(tp);
@@ -95,19 +135,28 @@ transfer_end(struct transfer *t, bool keep, const struct err *e)
 	}
 }
 
+/* From the first byte again, once the ingest is READY. */
+static void
+restart(struct transfer *t)
+{
+	streams_stop(t);
+	t->ready = t->finishing = t->pieced = false;
+	ingest_restart(t->in);
+}
+
 /* The first waiter is the owner now, and its word about the size counts. */
 static void
 owner_new(struct transfer *t)
 {
 	t->attempts = 0;
-	t->best = t->bytes = 0;
-	t->no_range = t->second_chance = false;
+	t->best = t->bytes = t->piece = 0;
+	t->ranges = t->no_range = t->single = t->second_chance = false;
+	t->most = t->c->options.streams;
 	t->size = t->waiters->size;
 	ingest_expect(t->in, t->size);
-	remote_cancel(&t->req);
+	streams_stop(t);
 	loop_del(&t->timer);
-	if (t->ready && !t->finishing)
-		transfer_ask(t);
+	transfer_pump(t);
 }
 
 /* The owner gives up with e; the next one goes on where it stopped. */
@@ -123,10 +172,8 @@ owner_fail(struct transfer *t, const struct err *e)
 		return;
 	}
 	t->waiters = owner->next;
-	if (e->code == ERR_DATA_LOSS) {
-		t->ready = t->finishing = false;
-		ingest_restart(t->in);
-	}
+	if (e->code == ERR_DATA_LOSS)
+		restart(t);
 	owner_new(t);
 	owner->done(owner->arg, 0, &kept);
 	free_ptr(&owner);
@@ -151,19 +198,24 @@ on_pause_over(void *arg)
 	struct transfer *t = arg;
 
 	t->timer = NULL;
-	if (t->ready)
-		transfer_ask(t);
+	transfer_pump(t);
 }
 
-/* An attempt broke: another one, unless too many brought nothing. */
+/* An attempt broke: another one, unless too many brought nothing. While other streams bring something
+ * they are the attempt; they need not be as many. */
 static void
 attempt_failed(struct transfer *t, const struct err *e, unsigned after_s)
 {
-	uint64_t offset = ingest_offset(t->in);
+	uint64_t came = spans_sum(ingest_spans(t->in));
+	unsigned running = streams_running(t);
 
 	ingest_flush(t->in);
-	if (offset > t->best) {
-		t->best = offset;
+	if (running > 0) {
+		t->most = running;
+		return;
+	}
+	if (came >= t->best + PROGRESS_MIN) {
+		t->best = came;
 		t->attempts = 0;
 	}
 	if (++t->attempts > t->c->options.retries) {
@@ -171,155 +223,240 @@ attempt_failed(struct transfer *t, const struct err *e, unsigned after_s)
 		return;
 	}
 	log_debug("blob %s at %llu of %llu: attempt %u: %s", t->digest.text,
-	    (unsigned long long)offset, (unsigned long long)t->size, t->attempts, e->msg);
+	    (unsigned long long)came, (unsigned long long)t->size, t->attempts, e->msg);
+	loop_del(&t->timer);
 	t->timer = loop_once(t->c->loop, fetch_pause_ms(t->attempts, after_s), on_pause_over, t);
 }
 
 /* --- the body ------------------------------------------------------------------------------------ */
 
-/* "bytes FROM-.." */
+/* "bytes FROM-TO/SIZE": is it what was asked for? */
 static bool
-range_starts_at(const char *header, uint64_t from)
+range_is_ours(const char *header, const struct stream *s)
 {
-	unsigned long long start;
+	unsigned long long first, last;
 
 	return header != NULL && strlen(header) < 128 &&
-	       sscanf(header, "bytes %20llu-", &start) == 1 && start == from;
+	       sscanf(header, "bytes %20llu-%20llu", &first, &last) == 2 && first == s->want.from &&
+	       last == s->want.to - 1;
 }
 
-/* Looks at the head of the answer. False: stop, body_err says why; *wait: the ingest starts anew. */
+/* Stops the stream: the registry's Range is not to be relied upon. */
 static bool
-body_begin(struct transfer *t, struct http_req *h, bool *wait)
+range_wrong(struct stream *s)
 {
-	bool partial = http_status(h) == 206;
-	int64_t length = http_length(h);
+	(void)err_set(&s->body_err, ERR_UNAVAILABLE,
+	    "registry answers with another part of blob %s than asked for", s->t->digest.text);
+	return false;
+}
 
-	*wait = false;
-	if (partial &&
-	    (t->from == 0 || !range_starts_at(http_header(h, "Content-Range", 0), t->from))) {
-		t->no_range = true;
-		(void)err_set(&t->body_err, ERR_UNAVAILABLE,
-		    "registry answers with another part of blob %s than asked for", t->digest.text);
-		return false;
-	}
-	if (!partial && t->from > 0) {
-		t->from = 0;
-		t->no_range = true;
+/* All of the blob comes, whatever was asked for: it is taken from 0. */
+static void
+whole_comes(struct stream *s)
+{
+	struct transfer *t = s->t;
+
+	t->no_range = true;
+	t->pieced = false;
+	s->want = (struct span){ .from = 0, .to = t->size };
+	s->at = 0;
+	if (ingest_spans(t->in)->n > 0) {
 		t->ready = false;
 		ingest_restart(t->in);
-		*wait = true;
 	}
-	if (length >= 0 && (uint64_t)length != t->size - t->from) {
-		(void)err_set(&t->body_err, ERR_DATA_LOSS,
+}
+
+/* Looks at the head of the answer. False: stop, body_err says why. */
+static bool
+body_begin(struct stream *s, struct http_req *h)
+{
+	struct transfer *t = s->t;
+	bool partial = http_status(h) == 206, asked = s->want.from > 0 || !s->whole;
+	int64_t length = http_length(h);
+
+	if (partial && (!asked || !range_is_ours(http_header(h, "Content-Range", 0), s)))
+		return range_wrong(s);
+	if (!partial && asked && streams_running(t) > 1)
+		return range_wrong(s); /* nothing can be ended from here */
+	if (!partial && asked)
+		whole_comes(s);
+	if (partial && !t->ranges && t->timer == NULL) /* nor started */
+		t->timer = loop_once(t->c->loop, 0, on_pause_over, t);
+	t->ranges = t->ranges || partial;
+	if (length >= 0 && (uint64_t)length != s->want.to - s->want.from) {
+		(void)err_set(&s->body_err, ERR_DATA_LOSS,
 		    "registry offers %lld bytes of blob %s where %llu were announced",
-		    (long long)length, t->digest.text, (unsigned long long)(t->size - t->from));
+		    (long long)length, t->digest.text,
+		    (unsigned long long)(s->want.to - s->want.from));
 		return false;
 	}
-	t->begun = true;
+	s->begun = true;
 	return true;
+}
+
+static void
+moved_tell(struct transfer *t)
+{
+	uint64_t came = spans_sum(ingest_spans(t->in));
+
+	for (struct fetch *f = t->waiters; f != NULL; f = f->next)
+		if (f->moved != NULL)
+			f->moved(f->arg, came);
 }
 
 static enum http_take
 on_body(void *arg, struct http_req *h, const void *p, size_t n)
 {
-	struct transfer *t = arg;
-	bool wait = false;
+	struct stream *s = arg;
+	struct transfer *t = s->t;
 
-	if (!t->begun && !body_begin(t, h, &wait))
+	if (!s->begun && !body_begin(s, h))
 		return HTTP_STOP;
-	if (wait || !t->ready) {
-		t->paused = true;
-		return HTTP_PAUSE;
-	}
-	if (ingest_offset(t->in) + n > t->size) {
-		(void)err_set(&t->body_err, ERR_DATA_LOSS,
+	if (s->at + n > s->want.to) {
+		(void)err_set(&s->body_err, ERR_DATA_LOSS,
 		    "blob %s is longer than the %llu bytes that were announced", t->digest.text,
 		    (unsigned long long)t->size);
 		return HTTP_STOP;
 	}
-	if (!ingest_add(t->in, p, n)) {
-		t->paused = true;
+	if (!t->ready || !ingest_add(t->in, s->at, p, n)) {
+		s->paused = true;
 		return HTTP_PAUSE;
 	}
+	s->at += n;
 	t->bytes += n;
-	for (struct fetch *f = t->waiters; f != NULL; f = f->next)
-		if (f->moved != NULL)
-			f->moved(f->arg, ingest_offset(t->in));
-	return HTTP_TAKEN;
+	moved_tell(t);
+	if (s->paused || s->at == s->want.to || !ingest_full(t->in))
+		return HTTP_TAKEN; /* what libcurl had at hand comes after a pause too */
+	s->paused = true;
+	return HTTP_TAKEN_PAUSE;
+}
+
+/* What is missing and nobody is bringing: where the next stream begins and ends. */
+static bool
+gap_next(const struct transfer *t, struct span *ret)
+{
+	struct spans all = *ingest_spans(t->in);
+	uint64_t end;
+
+	for (unsigned i = 0; i < COUNT(t->streams); i++)
+		if (t->streams[i].req != NULL &&
+		    !spans_add(&all, t->streams[i].at, t->streams[i].want.to))
+			return false;
+	if (!spans_gap(&all, t->size, ret))
+		return false;
+	end = (ret->from + t->piece) / PIECE_MIN * PIECE_MIN;
+	if (t->piece > 0 && end < ret->to)
+		ret->to = end;
+	return true;
+}
+
+/* The registry's Range is of no use: all again, by one request. */
+static void
+range_given_up(struct transfer *t)
+{
+	t->no_range = true;
+	restart(t);
 }
 
 static void
 on_answer(void *arg, const struct remote_result *res)
 {
-	struct transfer *t = arg;
+	struct stream *s = arg;
+	struct transfer *t = s->t;
 	struct err e = res->err;
 	long status = res->http == NULL ? 0 : http_status(res->http);
 
-	t->req = NULL;
-	if (res->stopped) {
-		e = t->body_err;
-		if (e.code == ERR_UNAVAILABLE) { /* a wrong part: from the start, without Range */
-			t->ready = false;
-			ingest_restart(t->in);
-			return;
-		}
+	s->req = NULL;
+	if (res->stopped && s->body_err.code != ERR_UNAVAILABLE) {
+		e = s->body_err;
 		owner_fail(t, &e);
 		return;
 	}
-	if (e.code == ERR_NONE && ingest_offset(t->in) == t->size) {
-		t->finishing = true;
-		ingest_finish(t->in);
+	if (res->stopped || (status == 416 && s->want.from > 0)) {
+		range_given_up(t);
 		return;
 	}
-	if (e.code == ERR_NONE) {
+	if (e.code == ERR_NONE && s->at == s->want.to) {
+		if (t->most < t->c->options.streams)
+			t->most++;
+		ingest_flush(t->in);
+		transfer_pump(t);
+		return;
+	}
+	if (e.code == ERR_NONE)
 		(void)err_set(&e, ERR_UNAVAILABLE, "blob %s was cut short: %llu of %llu bytes came",
-		    t->digest.text, (unsigned long long)ingest_offset(t->in),
+		    t->digest.text, (unsigned long long)spans_sum(ingest_spans(t->in)),
 		    (unsigned long long)t->size);
-		attempt_failed(t, &e, 0);
-		return;
-	}
-	if (status == 416 && t->from > 0) {
-		t->no_range = true;
-		t->ready = false;
-		ingest_restart(t->in);
-		return;
-	}
-	if (res->again == REMOTE_FINAL) {
+	else if (res->again != REMOTE_FINAL)
+		(void)err_wrap(&e, "blob %s: %llu of %llu bytes came", t->digest.text,
+		    (unsigned long long)spans_sum(ingest_spans(t->in)),
+		    (unsigned long long)t->size);
+	else if (streams_running(t) == 0) {
 		owner_fail(t, &e);
 		return;
 	}
-	(void)err_wrap(&e, "blob %s: %llu of %llu bytes came", t->digest.text,
-	    (unsigned long long)ingest_offset(t->in), (unsigned long long)t->size);
 	attempt_failed(t, &e, res->after_s);
 }
 
 static void
-transfer_ask(struct transfer *t)
+stream_start(struct stream *s, struct transfer *t, const struct span *want)
 {
 	struct remote_get get = {
 		.kind = "blobs",
 		.what = t->digest.text,
+		.from = want->from,
 		.body = on_body,
 		.done = on_answer,
-		.arg = t,
+		.arg = s,
 	};
 
-	if (ingest_offset(t->in) == t->size) {
+	*s = (struct stream){ .t = t, .want = *want, .at = want->from };
+	s->whole = want->to == t->size && (t->piece == 0 || want->from > 0);
+	get.to = s->whole ? 0 : want->to;
+	if (want->from > 0 || !s->whole)
+		t->pieced = true;
+	s->req = remote_start(t->waiters->remote, &get);
+}
+
+/* In pieces, or not: settled when streams start and none runs. */
+static void
+pieces_settle(struct transfer *t)
+{
+	uint64_t missing = t->size - spans_sum(ingest_spans(t->in));
+
+	t->piece = missing / (4ULL * t->c->options.streams);
+	t->piece = t->piece > PIECE_MAX ? PIECE_MAX : t->piece < PIECE_MIN ? PIECE_MIN : t->piece;
+	if (t->no_range || t->single || missing < PIECES_FROM || t->c->options.streams == 1)
+		t->piece = 0;
+}
+
+/* Starts what may be started, or finishes. */
+static void
+transfer_pump(struct transfer *t)
+{
+	const struct spans *have = ingest_spans(t->in);
+	unsigned running = streams_running(t), most;
+	struct span want;
+
+	if (!t->ready || t->finishing || t->timer != NULL)
+		return;
+	if (running == 0 && spans_front(have) == t->size) {
 		t->finishing = true;
 		ingest_finish(t->in);
 		return;
 	}
-	if (t->no_range && ingest_offset(t->in) > 0) {
-		t->ready = false;
-		ingest_restart(t->in);
+	if (running == 0 && have->n > 0 && (t->no_range || spans_sum(have) > t->size)) {
+		restart(t);
 		return;
 	}
-	t->from = get.from = ingest_offset(t->in);
-	if (t->from > 0)
-		t->pieced = true;
-	t->begun = t->paused = false;
-	t->body_err = ERR_ZERO;
-	t->req = remote_start(t->waiters->remote, &get);
+	if (running == 0)
+		pieces_settle(t);
+	most = t->piece > 0 && t->ranges ? t->most : 1;
+	for (unsigned i = 0; i < COUNT(t->streams) && running < most; i++)
+		if (t->streams[i].req == NULL && gap_next(t, &want)) {
+			stream_start(&t->streams[i], t, &want);
+			running++;
+		}
 }
 
 static void
@@ -327,18 +464,30 @@ on_ingest_failed(struct transfer *t, const struct err *e)
 {
 	struct err kept = *e;
 
-	t->finishing = false;
 	if (e->code == ERR_DATA_LOSS && t->pieced && !t->second_chance) {
-		t->second_chance = true;
-		t->pieced = t->ready = false;
-		ingest_restart(t->in);
+		t->second_chance = t->single = true;
+		restart(t);
 		return;
 	}
 	if (e->code == ERR_DATA_LOSS) {
+		t->finishing = false;
 		owner_fail(t, &kept);
 		return;
 	}
 	transfer_end(t, false, &kept); /* the disk: nobody else would fare better */
+}
+
+static void
+streams_resume(struct transfer *t)
+{
+	for (unsigned i = 0; i < COUNT(t->streams); i++) {
+		struct stream *s = &t->streams[i];
+
+		if (!s->paused || s->req == NULL)
+			continue;
+		s->paused = false;
+		remote_resume(s->req);
+	}
 }
 
 static void
@@ -349,18 +498,13 @@ on_ingest(void *arg, enum ingest_event what, const struct err *e)
 	switch (what) {
 	case INGEST_READY:
 		t->ready = true;
-		if (ingest_offset(t->in) > 0)
+		if (ingest_spans(t->in)->n > 0)
 			t->pieced = true;
-		if (t->req == NULL && t->timer == NULL) {
-			transfer_ask(t);
-			return;
-		}
-		/* fallthrough */
+		streams_resume(t);
+		transfer_pump(t);
+		return;
 	case INGEST_ROOM:
-		if (t->paused && t->req != NULL) {
-			t->paused = false;
-			remote_resume(t->req);
-		}
+		streams_resume(t);
 		return;
 	case INGEST_DONE:
 		transfer_end(t, true, NULL);
@@ -390,6 +534,7 @@ fetch_start(struct content *c, struct remote *r, const struct digest *d, uint64_
 		t->c = c;
 		t->digest = *d;
 		t->size = size;
+		t->most = c->options.streams;
 		t->next = c->transfers;
 		if (c->transfers != NULL)
 			c->transfers->prev = t;

@@ -5,7 +5,8 @@
  * A blob is downloaded once however many ask for it: the first who asked owns the transfer (its remote
  * and rights are used), and when it gives up or is refused the next one takes over where it stopped.
  * A broken connection is continued by Range from what is on disk; after options.retries attempts
- * without a new byte it is given up.
+ * that brought next to nothing it is given up. A large blob comes in pieces, on up to options.streams
+ * connections, when the registry honours Range.
  */
 #ifndef CF_CONTENT_FETCH_H
 #define CF_CONTENT_FETCH_H
@@ -13,6 +14,8 @@
 #include "lib/base/buf.h"
 #include "workers/content/content.h"
 #include "workers/content/remote.h"
+
+#define FETCH_STREAMS_MAX 16 /* connections for one blob */
 
 struct fetch;
 struct fetch_doc;

@@ -19,6 +19,7 @@
 #define HEADERS_MAX 65536
 #define ERROR_BODY_MAX 16384
 #define REDIRECTS_MAX 8L
+#define RATE_MIN 128L /* bytes a second: less, for stall_s seconds, is nothing */
 
 struct http {
 	struct loop *loop;
@@ -150,6 +151,9 @@ on_body(char *p, size_t size, size_t n, void *arg)
 	n *= size;
 	if (http_status(r) / 100 == 2) {
 		switch (r->body(r->arg, r, p, n)) {
+		case HTTP_TAKEN_PAUSE:
+			(void)r->http->curl.easy_pause(r->easy, CURLPAUSE_RECV);
+			return n;
 		case HTTP_TAKEN:
 			return n;
 		case HTTP_PAUSE:
@@ -354,7 +358,7 @@ options_set(struct http_req *r, const struct http_get *get)
 	SET(CURLOPT_USERAGENT, "coffer/" CF_VERSION);
 	SET(CURLOPT_BUFFERSIZE, 262144L);
 	SET(CURLOPT_CONNECTTIMEOUT, (long)get->connect_s);
-	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+	SET(CURLOPT_LOW_SPEED_LIMIT, RATE_MIN);
 	SET(CURLOPT_LOW_SPEED_TIME, (long)get->stall_s);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, r);
@@ -399,7 +403,13 @@ http_start(struct http *h, const struct http_get *get)
 
 		r->headers = r->http->curl.slist_append(r->headers, line);
 	}
-	if (get->from > 0) {
+	if (get->to > 0) {
+		AUTO(free_ptr)
+		char *range = xasprintf(
+		    "%llu-%llu", (unsigned long long)get->from, (unsigned long long)get->to - 1);
+
+		SET(CURLOPT_RANGE, range);
+	} else if (get->from > 0) {
 		AUTO(free_ptr) char *range = xasprintf("%llu-", (unsigned long long)get->from);
 
 		SET(CURLOPT_RANGE, range);

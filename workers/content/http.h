@@ -20,7 +20,7 @@
 struct http;
 struct http_req;
 
-enum http_take { HTTP_TAKEN, HTTP_PAUSE, HTTP_STOP };
+enum http_take { HTTP_TAKEN, HTTP_TAKEN_PAUSE, HTTP_PAUSE, HTTP_STOP };
 
 /* How a request ended, when no status tells. */
 enum http_fault {
@@ -36,7 +36,7 @@ enum http_fault {
 };
 
 /* Called for bodies of status 200..299 only. n bytes are taken whole or not at all; http_resume after
- * HTTP_PAUSE. The request may not be cancelled from here. */
+ * HTTP_PAUSE and HTTP_TAKEN_PAUSE, which saves libcurl keeping the bytes. The request may not be cancelled from here. */
 typedef enum http_take http_body_fn(void *arg, struct http_req *r, const void *p, size_t n);
 /* The end; r is gone afterwards. text: libcurl's words when fault is not HTTP_OK. */
 typedef void http_done_fn(void *arg, struct http_req *r, enum http_fault fault, const char *text);
@@ -46,7 +46,7 @@ struct http_get {
 	const char *accept;	     /* NULL: none */
 	const char *user, *password; /* Basic, both or neither */
 	const char *bearer;	     /* token, or NULL */
-	uint64_t from;		     /* Range: bytes=from- ; 0 asks for all */
+	uint64_t from, to;	     /* Range: bytes [from, to); to 0: to the end; both 0: all */
 	bool insecure;		     /* any certificate will do */
 	bool redirects;
 	unsigned stall_s, connect_s;

@@ -2,10 +2,14 @@
 /*
  * ingest - see ingest.h.
  *
- * Two buffers: fill, which the loop's thread appends to, and out, which the running job writes. An
- * ingest that is closed while a job runs moves to blobs->closing and is freed when the job has ended;
- * when the same digest is opened before that, the closing one is taken up again, so that two never
- * write one file.
+ * Bytes are gathered in chunks, each with its place in the blob: filling (the loop's, one per stream that
+ * brings some) -> queued -> out (the running job's). A job writes what is out, and hashes on from where
+ * the last one stopped: from memory when the next bytes are at hand, else from the file, as far as
+ * nothing before them is still on its way.
+ *
+ * An ingest that is closed while a job runs moves to closing and is freed when the job has ended; when
+ * the same digest is opened before that, the closing one is taken up again, so that two never write one
+ * file. One that is synced waits in synced for the job that renames; while that runs, others gather.
  */
 #include "workers/content/ingest.h"
 
@@ -15,6 +19,7 @@
 #include <linux/futex.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,37 +27,57 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
-#include "lib/base/buf.h"
 #include "lib/base/fault.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 
-#define FILL_MAX (1U << 20)	/* most bytes that wait for a job */
-#define FILL_WRITE (256U << 10) /* enough to be worth a job */
-#define SYNC_STEP (16ULL << 20) /* let the kernel start writing every so many bytes */
+#define CHUNK_BYTES INGEST_ADD_MAX
+#define CHUNKS_MAX 32		  /* 8 MiB for all downloads together */
+#define CHUNKS_EACH 8		  /* for one of them */
+#define HASH_PIECE (64U << 10)	  /* read from the file at once: stays in the cache */
+#define HASH_STEP (8ULL << 20)	  /* read from the file by one job */
+#define SYNC_STEP (8ULL << 20)	  /* let the kernel start writing every so many bytes */
+#define SPANS_FOUND SPANS_MAX / 2 /* taken up of what is there: the rest is room for what comes */
 
-enum op { OP_NONE, OP_OPEN, OP_WRITE, OP_RESTART, OP_COMMIT };
+enum op { OP_NONE, OP_OPEN, OP_WRITE, OP_RESTART, OP_SYNC, OP_PUBLISH };
+
+struct chunk {
+	struct chunk *next;
+	uint64_t at;
+	size_t len;
+	char data[CHUNK_BYTES];
+};
 
 struct ingest {
 	struct blobs *b;
-	struct ingest *next; /* in closing */
+	struct ingest *next; /* in open or closing */
+	struct ingest *peer; /* in synced or publishing */
 	struct digest digest;
 	uint64_t size; /* what it must have; changed between jobs only */
 	uint64_t expect;
-	uint64_t written; /* written: as the loop knows it */
-	uint64_t at;	  /* the same, as the job knows it */
-	int fd;
-	struct hasher *hash;
-	struct buf fill, out;
-	enum op op; /* the job that runs */
+	struct spans have; /* taken */
+	uint64_t hashed;   /* in the file and hashed, as the loop knows it */
+	struct chunk *filling, *queued;
+	unsigned chunks; /* its own, those of the job too */
+	enum op op;	 /* the job that runs */
 	bool ready, flushing, finishing, restarting;
-	bool closed;	   /* nobody waits for it */
-	bool gone;	   /* its file was removed when it was closed */
-	bool reopening;	   /* taken up again although its file was removed */
-	struct err result; /* of the job */
+	bool wanting;	/* wants to hear of room */
+	bool closed;	/* nobody waits for it */
+	bool gone;	/* its file was removed when it was closed */
+	bool reopening; /* taken up again: what it knows is not what is there */
 	ingest_fn *fn;
 	void *arg;
 	struct board_ingest *slot; /* NULL: none was free */
+
+	/* The running job's: */
+	int fd;
+	struct hasher *hash;
+	uint64_t at;	  /* hashed so far */
+	uint64_t hash_to; /* it may read from the file up to here */
+	uint64_t unsynced;
+	struct chunk *out;  /* to be written */
+	struct spans found; /* by OP_OPEN */
+	struct err result;
 };
 
 static void job_start(struct ingest *in, enum op op);
@@ -84,7 +109,7 @@ slot_update(struct ingest *in)
 
 	if (s == NULL)
 		return;
-	__atomic_store_n(&s->written, in->written, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->written, in->hashed, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&s->seq, 1, __ATOMIC_RELEASE);
 	(void)syscall(SYS_futex, &s->seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
@@ -99,20 +124,86 @@ slot_drop(struct ingest *in)
 	in->slot = NULL;
 }
 
-static void
-ingest_free(struct ingest **inp)
-{
-	struct ingest *in = *inp;
+/* --- chunks ----------------------------------------------------------------------------------------- */
 
-	slot_drop(in);
-	fd_close(&in->fd);
-	hasher_free(&in->hash);
-	buf_free(&in->fill);
-	buf_free(&in->out);
-	free_ptr(inp);
+static bool
+no_chunk(const struct ingest *in)
+{
+	return in->chunks >= CHUNKS_EACH || in->b->ingests.chunks >= CHUNKS_MAX;
 }
 
-/* --- jobs: on a thread, with the ingest to themselves but for fill ------------------------------- */
+static struct chunk *
+chunk_take(struct ingest *in, uint64_t at)
+{
+	struct ingests *all = &in->b->ingests;
+	struct chunk *c = all->spare;
+
+	if (c != NULL)
+		all->spare = c->next;
+	else
+		c = xcalloc(1, sizeof(*c));
+	all->chunks++;
+	in->chunks++;
+	c->at = at;
+	c->len = 0;
+	c->next = NULL;
+	return c;
+}
+
+static void
+chunks_drop(struct ingest *in, struct chunk **list)
+{
+	struct ingests *all = &in->b->ingests;
+
+	while (*list != NULL) {
+		struct chunk *c = *list;
+
+		*list = c->next;
+		c->next = all->spare;
+		all->spare = c;
+		all->chunks--;
+		in->chunks--;
+	}
+}
+
+/* Memory at rest: none. */
+static void
+spares_free(struct ingests *all)
+{
+	if (all->open != NULL || all->closing != NULL)
+		return;
+	while (all->spare != NULL) {
+		struct chunk *c = all->spare;
+
+		all->spare = c->next;
+		free_ptr(&c);
+	}
+}
+
+static void
+chunk_queue(struct ingest *in, struct chunk *c)
+{
+	struct chunk **end = &in->queued;
+
+	while (*end != NULL)
+		end = &(*end)->next;
+	c->next = NULL;
+	*end = c;
+}
+
+static void
+filling_queue(struct ingest *in)
+{
+	while (in->filling != NULL) {
+		struct chunk *c = in->filling;
+
+		in->filling = c->next;
+		chunk_queue(in, c);
+	}
+	in->flushing = false;
+}
+
+/* --- jobs: on a thread, with what is theirs ------------------------------------------------------- */
 
 static int
 io_failed(struct ingest *in, const char *what)
@@ -120,16 +211,39 @@ io_failed(struct ingest *in, const char *what)
 	return err_sys(&in->result, errno, "%s blob %s", what, in->digest.text);
 }
 
-/* Opens the file and hashes what an earlier download left; a file that is too long starts anew. */
+/*
+ * What an earlier download left: the file's data, not its holes. A hole begins at the end of a block, which
+ * may hold zeros behind what was written: that block is taken for a hole too. Where a file system
+ * knows nothing of holes, or too much data, the digest will tell.
+ */
+static int
+spans_find(struct ingest *in)
+{
+	struct stat st;
+	off_t data, end, hole = 0;
+
+	in->found.n = 0;
+	if (fstat(in->fd, &st) < 0)
+		return io_failed(in, "look at");
+	if ((uint64_t)st.st_size > in->size)
+		return ftruncate(in->fd, 0) < 0 ? io_failed(in, "truncate") : 0;
+	while (in->found.n < SPANS_FOUND && hole < st.st_size) {
+		data = lseek(in->fd, hole, SEEK_DATA);
+		if (data < 0 || (hole = lseek(in->fd, data, SEEK_HOLE)) < 0)
+			break; /* ENXIO: no more */
+		end = hole < st.st_size ? hole - st.st_blksize : hole;
+		if (end > data)
+			(void)spans_add(&in->found, (uint64_t)data, (uint64_t)end);
+	}
+	return 0;
+}
+
 static int
 run_open(struct ingest *in)
 {
-	AUTO(free_ptr) char *chunk = xcalloc(1, FILL_WRITE);
-	ssize_t n;
-
 	fd_close(&in->fd);
 	hasher_reset(in->hash);
-	in->at = 0;
+	in->at = in->unsynced = 0;
 	/* One that was whole when its worker died may be read-only already. */
 	(void)!fchmodat(in->b->ingest_fd, digest_hex(&in->digest), 0640, 0);
 	in->fd = openat(in->b->ingest_fd, digest_hex(&in->digest),
@@ -138,47 +252,80 @@ run_open(struct ingest *in)
 		return io_failed(in, "create");
 	if (fchmod(in->fd, 0640) < 0) /* whatever the umask says: snapshot's group reads it */
 		return io_failed(in, "set mode of");
-	while ((n = read(in->fd, chunk, FILL_WRITE)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return io_failed(in, "read");
-		hasher_add(in->hash, chunk, (size_t)n);
-		in->at += (uint64_t)n;
-	}
-	return 0;
+	return spans_find(in);
 }
 
 static int
 run_restart(struct ingest *in)
 {
 	hasher_reset(in->hash);
-	in->at = 0;
-	if (ftruncate(in->fd, 0) < 0 || lseek(in->fd, 0, SEEK_SET) < 0)
-		return io_failed(in, "truncate");
+	in->at = in->unsynced = 0;
+	return ftruncate(in->fd, 0) < 0 ? io_failed(in, "truncate") : 0;
+}
+
+static int
+chunk_write(struct ingest *in, const struct chunk *c)
+{
+	size_t done = 0;
+
+	while (done < c->len) {
+		ssize_t n = pwrite(in->fd, c->data + done, c->len - done, (off_t)(c->at + done));
+
+		if (n < 0 && errno != EINTR)
+			return io_failed(in, "write");
+		done += n < 0 ? 0 : (size_t)n;
+	}
+	in->unsynced += c->len;
+	return 0;
+}
+
+/* On from in->at, as far as the file has it. */
+static int
+hash_file(struct ingest *in)
+{
+	uint64_t end = in->hash_to - in->at > HASH_STEP ? in->at + HASH_STEP : in->hash_to;
+	char piece[HASH_PIECE];
+
+	while (in->at < end) {
+		size_t want = end - in->at < sizeof(piece) ? (size_t)(end - in->at) : sizeof(piece);
+		ssize_t n = pread(in->fd, piece, want, (off_t)in->at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return io_failed(in, "read");
+		if (n == 0)
+			return err_set(&in->result, ERR_DATA_LOSS,
+			    "blob %s was cut at %llu bytes while it came", in->digest.text,
+			    (unsigned long long)in->at);
+		hasher_add(in->hash, piece, (size_t)n);
+		in->at += (uint64_t)n;
+	}
 	return 0;
 }
 
 static int
 run_write(struct ingest *in)
 {
-	uint64_t before = in->at;
-
-	hasher_add(in->hash, in->out.data, in->out.len);
-	if (fs_write_all(in->fd, in->out.data, in->out.len) < 0)
-		return io_failed(in, "write");
-	in->at += in->out.len;
+	for (const struct chunk *c = in->out; c != NULL; c = c->next) {
+		if (c->at == in->at) {
+			hasher_add(in->hash, c->data, c->len);
+			in->at += c->len;
+		}
+		if (chunk_write(in, c) < 0)
+			return -1;
+	}
 	/* A hint only: the fsync at the end decides. */
-	if (before / SYNC_STEP != in->at / SYNC_STEP)
+	if (in->unsynced >= SYNC_STEP) {
 		(void)sync_file_range(in->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	return 0;
+		in->unsynced = 0;
+	}
+	return in->at < in->hash_to ? hash_file(in) : 0;
 }
 
 static int
-run_commit(struct ingest *in)
+run_sync(struct ingest *in)
 {
-	int to = in->b->algs[in->digest.alg];
-	const char *hex = digest_hex(&in->digest);
 	struct digest got;
 
 	if (in->at != in->size)
@@ -194,11 +341,6 @@ run_commit(struct ingest *in)
 	if (fchmod(in->fd, 0440) < 0 || fsync(in->fd) < 0)
 		return io_failed(in, "sync");
 	FAULT_POINT("content.ingest.synced");
-	if (renameat(in->b->ingest_fd, hex, to, hex) < 0)
-		return io_failed(in, "store");
-	FAULT_POINT("content.ingest.renamed");
-	if (fsync(to) < 0)
-		return io_failed(in, "sync folder of");
 	return 0;
 }
 
@@ -217,24 +359,83 @@ job_run(void *arg)
 	case OP_WRITE:
 		(void)run_write(in);
 		break;
-	case OP_COMMIT:
-		(void)run_commit(in);
+	case OP_SYNC:
+		(void)run_sync(in);
 		break;
+	case OP_PUBLISH: /* publish_run */
 	case OP_NONE:
 		break;
+	}
+}
+
+/* All of b->ingests.publishing: renamed, then one sync of each folder that got some. */
+static void
+publish_run(void *arg)
+{
+	struct blobs *b = arg;
+	bool touched[COUNT(b->algs)] = { false };
+
+	for (struct ingest *in = b->ingests.publishing; in != NULL; in = in->peer) {
+		const char *hex = digest_hex(&in->digest);
+
+		if (renameat(b->ingest_fd, hex, b->algs[in->digest.alg], hex) < 0)
+			(void)io_failed(in, "store");
+		touched[in->digest.alg] = true;
+	}
+	FAULT_POINT("content.ingest.renamed");
+	for (unsigned alg = 0; alg < COUNT(b->algs); alg++) {
+		if (!touched[alg] || fsync(b->algs[alg]) == 0)
+			continue;
+		for (struct ingest *in = b->ingests.publishing; in != NULL; in = in->peer)
+			if (in->digest.alg == alg && in->result.code == ERR_NONE)
+				(void)io_failed(in, "sync folder of");
 	}
 }
 
 /* --- the loop's side ------------------------------------------------------------------------------ */
 
 static void
-closing_remove(struct ingest *in)
+list_remove(struct ingest **at, struct ingest *in)
 {
-	struct ingest **at = &in->b->closing;
-
 	while (*at != in)
 		at = &(*at)->next;
 	*at = in->next;
+}
+
+static void
+ingest_free(struct ingest **inp)
+{
+	struct ingest *in = *inp;
+
+	slot_drop(in);
+	fd_close(&in->fd);
+	hasher_free(&in->hash);
+	chunks_drop(in, &in->filling);
+	chunks_drop(in, &in->queued);
+	spares_free(&in->b->ingests);
+	free_ptr(inp);
+}
+
+/* How far the file will have no gap when what is out is written. */
+static uint64_t
+file_front(const struct ingest *in)
+{
+	uint64_t front = spans_front(&in->have);
+
+	for (const struct chunk *c = in->filling; c != NULL; c = c->next)
+		front = c->at < front ? c->at : front;
+	for (const struct chunk *c = in->queued; c != NULL; c = c->next)
+		front = c->at < front ? c->at : front;
+	return front;
+}
+
+static void
+write_start(struct ingest *in)
+{
+	in->out = in->queued;
+	in->queued = NULL;
+	in->hash_to = file_front(in);
+	job_start(in, OP_WRITE);
 }
 
 /* What to do now that no job runs. */
@@ -242,65 +443,127 @@ static void
 job_next(struct ingest *in)
 {
 	if (in->restarting) {
-		in->restarting = false;
-		in->fill.len = 0;
-		in->ready = false;
+		in->restarting = in->ready = false;
+		in->have.n = 0;
 		job_start(in, OP_RESTART);
-	} else if (in->fill.len >= FILL_WRITE ||
-		   ((in->finishing || in->flushing) && in->fill.len > 0)) {
-		struct buf swap = in->out;
-
-		in->out = in->fill;
-		in->fill = swap;
-		in->fill.len = 0;
-		in->flushing = false;
-		job_start(in, OP_WRITE);
-	} else if (in->finishing) {
-		job_start(in, OP_COMMIT);
+		return;
 	}
+	if (in->finishing || in->flushing)
+		filling_queue(in);
+	if (in->queued != NULL || file_front(in) > in->hashed)
+		write_start(in);
+	else if (in->finishing)
+		job_start(in, OP_SYNC);
+}
+
+/* Tells those that wait for room, as far as there is some. */
+static void
+room_tell(struct blobs *b)
+{
+	struct ingest *in = b->ingests.open;
+
+	while (in != NULL) {
+		if (!in->wanting || no_chunk(in)) {
+			in = in->next;
+			continue;
+		}
+		in->wanting = false;
+		in->fn(in->arg, INGEST_ROOM, NULL);
+		in = b->ingests.open; /* whatever the callback did */
+	}
+}
+
+static void
+closed_end(struct ingest *in)
+{
+	if (in->gone) /* the job may have made it again */
+		(void)unlinkat(in->b->ingest_fd, digest_hex(&in->digest), 0);
+	list_remove(&in->b->ingests.closing, in);
+	ingest_free(&in);
+}
+
+static void publish_start(struct blobs *b);
+
+static void
+synced(struct ingest *in)
+{
+	in->op = OP_PUBLISH;
+	in->peer = in->b->ingests.synced;
+	in->b->ingests.synced = in;
+	if (in->b->ingests.publishing == NULL)
+		publish_start(in->b);
+}
+
+/* A job of an open ingest went well. in may be gone after it. */
+static void
+job_worked(struct ingest *in, enum op op)
+{
+	if (op == OP_SYNC) {
+		synced(in);
+		return;
+	}
+	slot_update(in);
+	if (op == OP_PUBLISH) {
+		in->fn(in->arg, INGEST_DONE, NULL);
+		return;
+	}
+	job_next(in);
+	if (in->ready || in->op == OP_RESTART || in->finishing)
+		return;
+	in->ready = true;
+	in->fn(in->arg, INGEST_READY, NULL);
 }
 
 static void
 job_done(void *arg)
 {
 	struct ingest *in = arg;
+	struct blobs *b = in->b;
 	enum op op = in->op;
+	bool worked = in->result.code == ERR_NONE;
 
+	chunks_drop(in, &in->out);
 	in->op = OP_NONE;
-	in->written = in->at;
+	in->hashed = in->at;
 	in->size = in->expect;
+	if (op == OP_OPEN)
+		in->have = in->found;
 	if (in->closed) {
-		if (in->gone) /* the job may have made it again */
-			(void)unlinkat(in->b->ingest_fd, digest_hex(&in->digest), 0);
-		closing_remove(in);
-		ingest_free(&in);
-		return;
-	}
-	if (in->reopening && (op != OP_COMMIT || in->result.code != ERR_NONE)) {
+		closed_end(in);
+	} else if (in->reopening && (op != OP_PUBLISH || !worked)) {
 		in->reopening = false;
 		job_start(in, OP_OPEN);
-		return;
-	}
-	if (in->result.code != ERR_NONE) {
-		in->fn(in->arg, INGEST_FAILED, &in->result);
-		return;
-	}
-	slot_update(in);
-	if (op == OP_COMMIT) {
-		in->fn(in->arg, INGEST_DONE, NULL);
-		return;
-	}
-	if (op == OP_OPEN && in->written > in->size)
-		in->restarting = true;
-	job_next(in);
-	if (in->op == OP_RESTART || in->finishing)
-		return;
-	if (!in->ready) {
-		in->ready = true;
-		in->fn(in->arg, INGEST_READY, NULL);
+	} else if (worked) {
+		job_worked(in, op);
 	} else {
-		in->fn(in->arg, INGEST_ROOM, NULL);
+		in->fn(in->arg, INGEST_FAILED, &in->result);
 	}
+	room_tell(b);
+}
+
+static void
+publish_done(void *arg)
+{
+	struct blobs *b = arg;
+	struct ingest *in = b->ingests.publishing;
+
+	b->ingests.publishing = NULL;
+	if (b->ingests.synced != NULL)
+		publish_start(b);
+	while (in != NULL) {
+		struct ingest *peer = in->peer;
+
+		job_done(in);
+		in = peer;
+	}
+}
+
+static void
+publish_start(struct blobs *b)
+{
+	b->ingests.publishing = b->ingests.synced;
+	b->ingests.synced = NULL;
+	work_add(b->work, publish_run, publish_done, b);
 }
 
 static void
@@ -311,50 +574,113 @@ job_start(struct ingest *in, enum op op)
 	work_add(in->b->work, job_run, job_done, in);
 }
 
+static struct ingest *
+ingest_new(struct blobs *b, const struct digest *d)
+{
+	struct ingest *in = xcalloc(1, sizeof(*in));
+
+	in->b = b;
+	in->digest = *d;
+	in->fd = -1;
+	in->hash = hasher_new(d->alg);
+	return in;
+}
+
 struct ingest *
 ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *fn, void *arg)
 {
-	struct ingest *in = b->closing;
+	struct ingest *in = b->ingests.closing;
 
 	while (in != NULL && !digest_equal(&in->digest, d))
 		in = in->next;
 	if (in != NULL) {
-		closing_remove(in);
-		in->reopening = in->gone;
+		list_remove(&b->ingests.closing, in);
+		in->reopening = true;
 		in->closed = in->gone = in->ready = in->finishing = in->restarting = false;
-		in->fill.len = 0;
+		in->flushing = in->wanting = false;
+		in->have.n = 0;
 	} else {
-		in = xcalloc(1, sizeof(*in));
-		in->b = b;
-		in->digest = *d;
-		in->fd = -1;
-		in->hash = hasher_new(d->alg);
-		in->fill = in->out = BUF_LIMIT(FILL_MAX);
+		in = ingest_new(b, d);
 	}
 	ingest_expect(in, size);
 	in->fn = fn;
 	in->arg = arg;
+	in->next = b->ingests.open;
+	b->ingests.open = in;
 	slot_take(in);
 	if (in->op == OP_NONE)
 		job_start(in, OP_OPEN);
 	return in;
 }
 
-bool
-ingest_add(struct ingest *in, const void *p, size_t n)
+/* Nothing that is half full may hold up those who wait. */
+static void
+want_room(struct ingest *in)
 {
-	if (buf_add(&in->fill, p, n) < 0)
+	in->wanting = true;
+	for (in = in->b->ingests.open; in != NULL; in = in->next)
+		ingest_flush(in);
+}
+
+/* Copies what fits and takes the chunk off filling when that made it full. */
+static size_t
+chunk_fill(struct ingest *in, struct chunk **at, const char *p, size_t n)
+{
+	struct chunk *c = *at;
+	size_t fits = n < CHUNK_BYTES - c->len ? n : CHUNK_BYTES - c->len;
+
+	memcpy(c->data + c->len, p, fits);
+	c->len += fits;
+	if (c->len == CHUNK_BYTES) {
+		*at = c->next;
+		chunk_queue(in, c);
+	}
+	return fits;
+}
+
+bool
+ingest_add(struct ingest *in, uint64_t at, const void *p, size_t n)
+{
+	struct chunk **c = &in->filling;
+	size_t fitted = 0;
+
+	MUST(n <= INGEST_ADD_MAX);
+	while (*c != NULL && (*c)->at + (*c)->len != at)
+		c = &(*c)->next;
+	if ((*c == NULL || CHUNK_BYTES - (*c)->len < n) && no_chunk(in)) {
+		want_room(in);
 		return false;
+	}
+	if (*c != NULL)
+		fitted = chunk_fill(in, c, p, n);
+	if (fitted < n) {
+		struct chunk *more = chunk_take(in, at + fitted);
+
+		more->next = in->filling;
+		in->filling = more;
+		(void)chunk_fill(in, &in->filling, (const char *)p + fitted, n - fitted);
+	}
+	MUST(spans_add(&in->have, at, at + n));
 	if (in->op == OP_NONE)
 		job_next(in);
 	return true;
 }
 
+bool
+ingest_full(struct ingest *in)
+{
+	bool full = no_chunk(in);
+
+	if (full)
+		want_room(in);
+	return full;
+}
+
 void
 ingest_flush(struct ingest *in)
 {
-	in->flushing = in->fill.len > 0;
-	if (in->op == OP_NONE)
+	in->flushing = in->filling != NULL;
+	if (in->op == OP_NONE && in->flushing)
 		job_next(in);
 }
 
@@ -371,7 +697,9 @@ ingest_restart(struct ingest *in)
 {
 	in->restarting = true;
 	in->finishing = in->ready = false;
-	in->fill.len = 0;
+	in->have.n = 0;
+	chunks_drop(in, &in->filling);
+	chunks_drop(in, &in->queued);
 	if (in->op == OP_NONE)
 		job_next(in);
 }
@@ -384,31 +712,36 @@ ingest_expect(struct ingest *in, uint64_t size)
 		in->size = size;
 }
 
-uint64_t
-ingest_offset(const struct ingest *in)
+const struct spans *
+ingest_spans(const struct ingest *in)
 {
-	return in->written + (in->op == OP_WRITE ? in->out.len : 0) + in->fill.len;
+	return &in->have;
 }
 
 void
 ingest_close(struct ingest **inp, bool keep)
 {
 	struct ingest *in = *inp;
+	struct blobs *b;
 
 	if (in == NULL)
 		return;
 	*inp = NULL;
+	b = in->b;
 	slot_drop(in);
-	in->gone = !keep || ingest_offset(in) == 0;
+	list_remove(&b->ingests.open, in);
+	in->gone = !keep || (in->ready && in->have.n == 0);
 	if (in->gone) /* it may be renamed in already */
-		(void)unlinkat(in->b->ingest_fd, digest_hex(&in->digest), 0);
+		(void)unlinkat(b->ingest_fd, digest_hex(&in->digest), 0);
+	chunks_drop(in, &in->filling);
+	chunks_drop(in, &in->queued);
 	if (in->op == OP_NONE) {
 		ingest_free(&in);
-		return;
+	} else {
+		in->closed = true;
+		in->next = b->ingests.closing;
+		b->ingests.closing = in;
 	}
-	in->closed = true;
-	in->next = in->b->closing;
-	in->b->closing = in;
 }
 
 int

@@ -2,14 +2,19 @@
 /*
  * ingest - one blob on its way to disk: hashed while it is written, renamed in when it is right.
  *
- *	open -> READY(offset) -> add.. [ROOM].. -> finish -> DONE
- *	          any point: FAILED; restart -> READY(0); close
+ *	open -> READY -> add.. [ROOM].. -> finish -> DONE
+ *	          any point: FAILED; restart -> READY; close
  *
- * The file is ROOT/content/ingest/<hex>, 0640. What an earlier download left there is hashed again and
- * continued. Reading, hashing, writing and syncing happen on threads, one job at a time per ingest;
- * the callbacks come on the loop, never from within a call. At most one ingest per digest is open.
+ * The file is ROOT/content/ingest/<hex>, 0640. Bytes may come in any order, from several connections: each
+ * goes to its place, and the file is hashed from the front as far as it has no gap. What an earlier
+ * download left is taken up: the file itself says what it has, its holes are what it has not. Reading,
+ * hashing, writing and syncing happen on threads, one job at a time per ingest; the callbacks come on the
+ * loop, never from within a call. At most one ingest per digest is open.
  *
- * finish: flush, size and digest compared, fsync, chmod, rename to blobs/, fsync of that folder.
+ * Memory: CHUNKS_MAX chunks for all ingests together, CHUNKS_EACH for one; who has none waits for ROOM.
+ *
+ * finish: flush, hash to the end, size and digest compared, chmod, fsync; then those that got so far
+ * together are renamed to blobs/ and that folder is synced once for all of them.
  * Crash points: before the rename an ingest file that the next download continues; behind it a whole
  * blob without a row, which is removed at start.
  */
@@ -21,6 +26,7 @@
 #include <stdint.h>
 
 #include "workers/content/blobs.h"
+#include "workers/content/spans.h"
 
 enum ingest_event { INGEST_READY, INGEST_ROOM, INGEST_DONE, INGEST_FAILED };
 
@@ -32,23 +38,26 @@ typedef void ingest_fn(void *arg, enum ingest_event what, const struct err *e);
 struct ingest *
 ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *fn, void *arg);
 
-/* Takes n bytes, or takes nothing and returns false: INGEST_ROOM comes when it is worth trying again.
- * The caller keeps the sum within size. */
-bool ingest_add(struct ingest *in, const void *p, size_t n);
+/* Takes n bytes (INGEST_ADD_MAX at most) that belong at this offset, or takes nothing and returns false:
+ * INGEST_ROOM comes when it is worth trying again. The caller keeps them within size. */
+#define INGEST_ADD_MAX (256U << 10)
+bool ingest_add(struct ingest *in, uint64_t at, const void *p, size_t n);
+/* Would the next bytes have to wait? Then INGEST_ROOM comes when they need not. */
+bool ingest_full(struct ingest *in);
 
 /* Nothing will come for a while: write what is still in memory. */
 void ingest_flush(struct ingest *in);
 
 void ingest_finish(struct ingest *in);
 
-/* Throws away what is there: READY comes again with offset 0. */
+/* Throws away what is there: READY comes again, with nothing. */
 void ingest_restart(struct ingest *in);
 
 /* Changes what the blob must have in the end. */
 void ingest_expect(struct ingest *in, uint64_t size);
 
-/* Bytes taken so far (ready ones and those on their way to the disk). */
-uint64_t ingest_offset(const struct ingest *in);
+/* What was taken so far: what is in the file and what is on its way there. */
+const struct spans *ingest_spans(const struct ingest *in);
 /* Ends it. keep: the file stays for a later download. A job that runs is left to end by itself. NULL is
  * fine. */
 void ingest_close(struct ingest **in, bool keep);

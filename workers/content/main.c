@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "workers/content/content.h"
 #include "workers/content/drafts.h"
+#include "workers/content/fetch.h"
 #include "workers/content/gc.h"
 #include "workers/content/http.h"
 #include "workers/content/ingest.h"
@@ -62,6 +63,8 @@ on_start(struct worker *w, void *state, struct err *e)
 	int r;
 
 	if ((r = option_read(w, "max-concurrent-downloads", 1, 64, &o->max_downloads, e)) < 0 ||
+	    (r = option_read(w, "connections-per-blob", 1, FETCH_STREAMS_MAX, &o->streams, e)) <
+		0 ||
 	    (r = option_read(w, "download-retries", 0, 100, &o->retries, e)) < 0 ||
 	    (r = option_read(w, "stall-timeout", 1, 3600, &o->stall_s, e)) < 0 ||
 	    (r = option_read(w, "connect-timeout", 1, 3600, &o->connect_s, e)) < 0)

@@ -49,7 +49,7 @@ struct remote_req {
 	struct http_req *http;
 	const char *kind;
 	char *what, *accept;
-	uint64_t from;
+	uint64_t from, to;
 	http_body_fn *body;
 	remote_done_fn *done;
 	void *arg;
@@ -518,6 +518,7 @@ req_send(struct remote_req *q)
 		.password = r->password,
 		.bearer = r->token,
 		.from = q->from,
+		.to = q->to,
 		.insecure = r->insecure,
 		.redirects = true,
 		.stall_s = r->stall_s,
@@ -547,6 +548,7 @@ remote_start(struct remote *r, const struct remote_get *get)
 	q->what = xstrdup(get->what);
 	q->accept = get->accept == NULL ? NULL : xstrdup(get->accept);
 	q->from = get->from;
+	q->to = get->to;
 	q->body = get->body;
 	q->done = get->done;
 	q->arg = get->arg;

@@ -59,7 +59,7 @@ struct remote_get {
 	const char *kind; /* "manifests" or "blobs" */
 	const char *what; /* tag or digest */
 	const char *accept;
-	uint64_t from;
+	uint64_t from, to; /* bytes [from, to) of it; to 0: to its end */
 	http_body_fn *body;
 	remote_done_fn *done;
 	void *arg;

@@ -328,17 +328,19 @@ in_halves(void **state)
 {
 	struct bench *b = *state;
 	struct waiter w;
+	uint64_t came;
 
-	b->c.options.retries = 1; /* each attempt brings something: never given up */
+	/* Whoever brings something is not given up; the last bytes come too few at a time. */
+	b->c.options.retries = 1;
 	fetch(b, "half", &w);
-	/* The last byte is never sent: half of one is nothing. */
 	assert_int_equal(w.err.code, ERR_UNAVAILABLE);
-	assert_true(atomic_load(&b->server.ranges) > 10);
-	assert_int_equal(w.moved, BLOB - 1);
+	assert_true(atomic_load(&b->server.ranges) > 5);
+	assert_in_range(w.moved, BLOB - 8192, BLOB - 1);
 	assert_true(left(b));
+	came = w.moved;
 	fetch(b, "whole", &w);
 	got_it(b, &w);
-	assert_int_equal(w.bytes, 1);
+	assert_int_equal(w.bytes, BLOB - came);
 }
 
 static void

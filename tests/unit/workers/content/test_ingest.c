@@ -66,7 +66,7 @@ down(void **state)
 	ingest_close(&b->in, false);
 	while (work_pending(b->work) > 0)
 		loop_turn(b->loop, 1000);
-	assert_null(b->blobs.closing);
+	assert_null(b->blobs.ingests.closing);
 	work_free(&b->work);
 	blobs_close(&b->blobs);
 	loop_free(&b->loop);
@@ -74,6 +74,19 @@ down(void **state)
 	fd_close(&b->dirfd);
 	free(b);
 	return 0;
+}
+
+static uint64_t
+came(struct bench *b)
+{
+	return spans_front(ingest_spans(b->in));
+}
+
+/* The next n bytes. */
+static bool
+add(struct bench *b, const void *p, size_t n)
+{
+	return ingest_add(b->in, came(b), p, n);
 }
 
 static void
@@ -124,11 +137,11 @@ a_blob(void **state)
 	for (size_t at = 0; at < 3000000;) {
 		size_t n = 3000000 - at < 70000 ? 3000000 - at : 70000;
 
-		if (ingest_add(b->in, data + at, n))
+		if (add(b, data + at, n))
 			at += n;
 		else
 			loop_turn(b->loop, 1000);
-		assert_int_equal(ingest_offset(b->in), at);
+		assert_int_equal(came(b), at);
 	}
 	assert_false(blobs_has(&b->blobs, &d, 0, NULL));
 	finish(b);
@@ -138,6 +151,62 @@ a_blob(void **state)
 	assert_false(ingest_file(b, &d));
 	assert_int_equal(blobs_read(&b->blobs, &d, 3000000, &back, &e), 0);
 	assert_memory_equal(back.data, data, 3000000);
+}
+
+/* In pieces of odd lengths, in any order; given up now and then and taken up from what the file says. */
+static void
+in_any_order(void **state)
+{
+	enum { SIZE = 9000000, PIECE = 1 << 20, PIECES = SIZE / PIECE + 1 };
+	struct bench *b = *state;
+	AUTO(free_ptr) char *data = xcalloc(1, SIZE);
+	AUTO(buf_free) struct buf back = BUF_ZERO;
+	uint64_t at[PIECES];
+	struct err e = ERR_ZERO;
+	struct digest d;
+	unsigned rounds = 0;
+
+	srandom(11);
+	for (size_t i = 0; i < SIZE; i++)
+		data[i] = (char)(i * 2654435761U >> 13);
+	digest_of(DIGEST_SHA256, data, SIZE, &d);
+	for (bool more = true; more; rounds++) {
+		start(b, &d, SIZE);
+		for (unsigned i = 0; i < PIECES; i++)
+			at[i] = (uint64_t)i * PIECE;
+		for (unsigned i = 0; i < ingest_spans(b->in)->n; i++) {
+			struct span s = ingest_spans(b->in)->v[i];
+
+			for (unsigned k = 0; k < PIECES; k++)
+				if (s.from <= at[k] && s.to > at[k])
+					at[k] = s.to;
+		}
+		for (unsigned steps = 0; steps < 25;) {
+			unsigned k = (unsigned)random() % PIECES;
+			uint64_t end = ((uint64_t)k + 1) * PIECE, n = (uint64_t)random() % 250000;
+
+			end = end > SIZE ? SIZE : end;
+			n = end <= at[k] ? 0 : end - at[k] < n ? end - at[k] : n;
+			if (n == 0 || ingest_add(b->in, at[k], data + at[k], n)) {
+				at[k] += n;
+				steps++;
+			} else {
+				loop_turn(b->loop, 100);
+			}
+		}
+		ingest_flush(b->in);
+		more = spans_sum(ingest_spans(b->in)) < SIZE;
+		if (more) {
+			while (b->blobs.ingests.chunks > 0)
+				loop_turn(b->loop, 100);
+			ingest_close(&b->in, true);
+		}
+	}
+	assert_true(rounds > 1);
+	finish(b);
+	assert_int_equal(b->done, 1);
+	assert_int_equal(blobs_read(&b->blobs, &d, SIZE, &back, &e), 0);
+	assert_memory_equal(back.data, data, SIZE);
 }
 
 static void
@@ -161,7 +230,7 @@ wrong_bytes(void **state)
 
 	digest_of(DIGEST_SHA256, "right", 5, &d);
 	start(b, &d, 5);
-	assert_true(ingest_add(b->in, "wrong", 5));
+	assert_true(add(b, "wrong", 5));
 	finish(b);
 	assert_int_equal(b->failed, 1);
 	assert_int_equal(b->err.code, ERR_DATA_LOSS);
@@ -170,8 +239,8 @@ wrong_bytes(void **state)
 	b->failed = b->ready = 0;
 	ingest_restart(b->in);
 	turn_until(b, &b->ready, 1);
-	assert_int_equal(ingest_offset(b->in), 0);
-	assert_true(ingest_add(b->in, "right", 5));
+	assert_int_equal(came(b), 0);
+	assert_true(add(b, "right", 5));
 	finish(b);
 	assert_int_equal(b->done, 1);
 	assert_true(blobs_has(&b->blobs, &d, 5, NULL));
@@ -185,7 +254,7 @@ too_short(void **state)
 
 	digest_of(DIGEST_SHA256, "four", 4, &d);
 	start(b, &d, 5);
-	assert_true(ingest_add(b->in, "four", 4));
+	assert_true(add(b, "four", 4));
 	finish(b);
 	assert_int_equal(b->err.code, ERR_DATA_LOSS);
 	ingest_close(&b->in, false);
@@ -209,8 +278,8 @@ a_rest_is_continued(void **state)
 		assert_int_equal(write(fd, "abc", 3), 3);
 	}
 	start(b, &d, 6);
-	assert_int_equal(ingest_offset(b->in), 3);
-	assert_true(ingest_add(b->in, "def", 3));
+	assert_int_equal(came(b), 3);
+	assert_true(add(b, "def", 3));
 	finish(b);
 	assert_int_equal(b->done, 1);
 	assert_true(blobs_has(&b->blobs, &d, 6, NULL));
@@ -227,8 +296,8 @@ a_rest_that_is_too_long_is_dropped(void **state)
 	fd = openat(b->blobs.ingest_fd, digest_hex(&d), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	assert_int_equal(write(fd, "abc", 3), 3);
 	start(b, &d, 2);
-	assert_int_equal(ingest_offset(b->in), 0);
-	assert_true(ingest_add(b->in, "ab", 2));
+	assert_int_equal(came(b), 0);
+	assert_true(add(b, "ab", 2));
 	finish(b);
 	assert_int_equal(b->done, 1);
 }
@@ -248,15 +317,15 @@ closed_and_taken_up_again(void **state)
 		b->in = ingest_open(&b->blobs, &d, 600000, on_ingest, b);
 		if (i % 3 != 0)
 			turn_until(b, &b->ready, 1);
-		if (b->ready == 1 && ingest_offset(b->in) == 0)
-			(void)ingest_add(b->in, data, 300000);
-		if (i % 4 == 1 && ingest_offset(b->in) == 300000)
+		if (b->ready == 1 && came(b) == 0)
+			(void)add(b, data, 200000);
+		if (i % 4 == 1 && came(b) == 200000)
 			loop_turn(b->loop, 5);
 		ingest_close(&b->in, i % 2 == 0);
 	}
 	start(b, &d, 600000);
-	while (ingest_offset(b->in) < 600000)
-		if (!ingest_add(b->in, data, 600000 - (size_t)ingest_offset(b->in)))
+	while (came(b) < 600000)
+		if (!add(b, data, came(b) < 400000 ? 200000 : 600000 - (size_t)came(b)))
 			loop_turn(b->loop, 100);
 	finish(b);
 	assert_int_equal(b->done, 1);
@@ -288,6 +357,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_blob),
+		TEST(in_any_order),
 		TEST(nothing_at_all_is_a_blob_too),
 		TEST(wrong_bytes),
 		TEST(too_short),
