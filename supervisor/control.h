@@ -56,7 +56,10 @@ enum order_op {
 	 * stdout, lines "runc ok" or "crun failed: its words". */
 	ORDER_RUNTIME_PROBE,
 	/* Sends signo to the process of fds[0] (a pidfd); for shims that hang. */
-	ORDER_SHIM_KILL
+	ORDER_SHIM_KILL,
+	/* A container or exec is about to be started: our shim lets the kernel make ready for a process to
+	 * change its control group ("containerd-shim-coffer-v1 ready"). */
+	ORDER_MAKE_READY
 };
 
 struct order {

@@ -39,6 +39,7 @@ static int do_bundle_remove(struct job *j, struct err *e);
 static int do_logs_remove(struct job *j, struct err *e);
 static int do_probe(struct job *j, struct err *e);
 static int do_kill(struct job *j, struct err *e);
+static int do_ready(struct job *j, struct err *e);
 
 static const struct op {
 	int (*begin)(struct job *, struct err *);
@@ -53,6 +54,7 @@ static const struct op {
 	[ORDER_LOGS_REMOVE] = { do_logs_remove, "logs remove", 0, true },
 	[ORDER_RUNTIME_PROBE] = { do_probe, "runtime probe", 0, false },
 	[ORDER_SHIM_KILL] = { do_kill, "shim kill", 1, false },
+	[ORDER_MAKE_READY] = { do_ready, "make ready", 0, false },
 };
 
 static void job_begin(struct job *j);
@@ -385,6 +387,12 @@ static int
 do_probe(struct job *j, struct err *e)
 {
 	return call_begin(j, "probe", -1, e);
+}
+
+static int
+do_ready(struct job *j, struct err *e)
+{
+	return call_begin(j, "ready", -1, e);
 }
 
 static int

@@ -5,8 +5,9 @@
  *	task:	[KILL and wait for the end, with force] -> shim Delete -> the shim ends -> BUNDLE_REMOVE ->
  *		rows (deleted) with the reply -> events, then the rows go
  *	exec:	[KILL and wait] -> shim Delete -> row (deleted) with the reply
- *	container: its task as above, when it has one -> snapshot_remove -> LOGS_REMOVE -> one
- *		transaction: record, spec, event, reply
+ *	container: its task as above, when it has one, and side by side with that from the shim's Delete on,
+ *		when the root is unmounted: snapshot_remove; LOGS_REMOVE -> one transaction: record,
+ *		spec, event, reply
  *
  * Every step is fine with being done again, so a death anywhere costs nothing: the request, sent again,
  * goes through all of them. Without a resend the container is still listed and can be deleted.
@@ -26,6 +27,10 @@ struct drop {
 	char exec_id[IDENT_MAX + 1];
 	bool force, container, keep_snapshot;
 	bool killed;
+	unsigned parts; /* steps under way side by side */
+	bool root_begun;
+	bool bundle_left;   /* BUNDLE_REMOVE failed: the task stays */
+	struct err failure; /* of one of them */
 	struct waiter waiter;
 	bool waiting;
 	struct loop_source *timer;
@@ -33,8 +38,8 @@ struct drop {
 };
 
 static void shim_delete(struct op *op);
-static void drop_root(struct op *op);
 static void check(struct op *op);
+static void forget_task(struct op *op);
 
 static struct proc *
 target(struct op *op)
@@ -66,6 +71,22 @@ forget_container(struct op *op)
 	op_reply(op, NULL);
 }
 
+/* What can be removed outside is, or could not be: now the records. */
+static void
+part_done(struct op *op)
+{
+	struct drop *s = op->state;
+
+	if (--s->parts > 0)
+		return;
+	if (target(op) != NULL && !s->bundle_left)
+		forget_task(op);
+	else if (s->failure.code != ERR_NONE)
+		op_fail(op, &s->failure);
+	else
+		forget_container(op);
+}
+
 static void
 on_logs_gone(void *arg, const struct order_result *r)
 {
@@ -74,20 +95,29 @@ on_logs_gone(void *arg, const struct order_result *r)
 	FAULT_POINT("task.forget.logs_gone");
 	if (r->e->code != ERR_NONE)
 		log_warn("%s/%s: remove its logs: %s", op->box->ns, op->box->id, r->e->msg);
-	forget_container(op);
+	part_done(op);
+}
+
+static void
+drop_logs(struct op *op)
+{
+	struct drop *s = op->state;
+
+	s->parts++;
+	step_order(op, ORDER_LOGS_REMOVE, NULL, 0, on_logs_gone);
 }
 
 static void
 on_root_gone(void *arg, const void *rep, const struct err *e)
 {
 	struct op *op = arg;
+	struct drop *s = op->state;
 
 	(void)rep;
 	FAULT_POINT("task.forget.root_gone");
 	if (e != NULL && e->code != ERR_NOT_FOUND)
-		op_fail(op, e);
-	else
-		step_order(op, ORDER_LOGS_REMOVE, NULL, 0, on_logs_gone);
+		s->failure = *e;
+	part_done(op);
 }
 
 static void
@@ -96,10 +126,23 @@ drop_root(struct op *op)
 	struct drop *s = op->state;
 	struct snapshot_key_req req = { .key = op->box->id };
 
-	if (s->keep_snapshot)
-		on_root_gone(op, NULL, NULL);
-	else
-		(void)step_bus(op, &snapshot_snapshot_remove_method, &req, on_root_gone);
+	if (s->keep_snapshot || s->root_begun)
+		return;
+	s->root_begun = true;
+	s->parts++;
+	(void)step_bus(op, &snapshot_snapshot_remove_method, &req, on_root_gone);
+}
+
+/* A container without a task. */
+static void
+drop_rest(struct op *op)
+{
+	struct drop *s = op->state;
+
+	s->parts = 1;
+	drop_root(op);
+	drop_logs(op);
+	part_done(op);
 }
 
 /* --- rows ------------------------------------------------------------------------------------------- */
@@ -148,8 +191,10 @@ forget_task(struct op *op)
 	while (whole && b->execs != NULL)
 		let_go(b->execs);
 	let_go(p);
-	if (s->container)
-		drop_root(op);
+	if (s->failure.code != ERR_NONE)
+		op_fail(op, &s->failure);
+	else if (s->container)
+		forget_container(op);
 	else
 		op_reply(op, &rep);
 }
@@ -160,20 +205,25 @@ static void
 on_bundle_gone(void *arg, const struct order_result *r)
 {
 	struct op *op = arg;
+	struct drop *s = op->state;
 
 	if (r->e->code != ERR_NONE) {
-		op_fail(op, r->e);
-		return;
+		s->failure = *r->e;
+		s->bundle_left = true;
+	} else {
+		FAULT_POINT("task.delete.bundle_gone");
+		op->box->shim[0] = '\0';
+		if (s->container) /* behind a dead shim only now: it may have been mounted until here */
+			drop_root(op);
 	}
-	FAULT_POINT("task.delete.bundle_gone");
-	op->box->shim[0] = '\0';
-	forget_task(op);
+	part_done(op);
 }
 
 static void
 remove_bundle(struct op *op)
 {
 	struct box *b = op->box;
+	struct drop *s = op->state;
 
 	/* Whatever did not end well above ends here, as far as we can see. */
 	for (struct proc *x = b->execs; x != NULL; x = x->next)
@@ -181,7 +231,11 @@ remove_bundle(struct op *op)
 	if (b->init != NULL)
 		proc_exit(b->init, EXIT_KILLED, 0, "deleted");
 	shim_drop(b);
+	s->parts++;
 	step_order(op, ORDER_BUNDLE_REMOVE, NULL, 0, on_bundle_gone);
+	if (s->container)
+		drop_logs(op);
+	part_done(op);
 }
 
 static void
@@ -207,6 +261,7 @@ on_deleted(void *arg, const ProtobufCMessage *rep, const struct err *e)
 {
 	const Containerd__Task__V2__DeleteResponse *d = (const void *)rep;
 	struct op *op = arg;
+	struct drop *s = op->state;
 	struct proc *p = target(op);
 	struct err why = *e;
 
@@ -226,6 +281,9 @@ on_deleted(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	if (e->code == ERR_NONE)
 		proc_exit(p, d->exit_status, shim_time(d->exited_at), NULL);
 	if (p == op->box->init) {
+		s->parts = 1;
+		if (s->container)
+			drop_root(op);
 		shim_shutdown(op->box, on_shim_ended, op);
 	} else {
 		proc_exit(p, EXIT_KILLED, 0, "deleted");
@@ -328,6 +386,7 @@ check(struct op *op)
 		    op->box->id, p->exec_id[0] == '\0' ? "" : "exec ", status_text(p->status));
 		op_fail(op, &e);
 	} else if (op->box->shim_state == SHIM_GONE) {
+		s->parts = 1;
 		if (p == op->box->init)
 			remove_bundle(op);
 		else
@@ -378,7 +437,7 @@ begin_container(struct op *op)
 	else if (op->box->init != NULL)
 		begin_task(op);
 	else
-		drop_root(op);
+		drop_rest(op);
 }
 
 void

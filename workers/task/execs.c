@@ -247,6 +247,7 @@ on_up(void *arg, const struct err *e)
 	} else if (e != NULL) {
 		why = *e;
 	} else {
+		runtimes_make_ready(op->t->runtimes);
 		resolve_user(op);
 		return;
 	}

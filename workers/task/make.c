@@ -500,6 +500,7 @@ begin(struct op *op)
 		op_fail(op, &e);
 		return;
 	}
+	runtimes_make_ready(op->t->runtimes); /* most are started at once */
 	(void)step_bus(op, &content_image_resolve_method, &req, on_resolved);
 }
 

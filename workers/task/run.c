@@ -460,6 +460,7 @@ begin_create(struct op *op)
 		return;
 	}
 	FAULT_POINT("task.create.row");
+	runtimes_make_ready(t->runtimes);
 	oci = s->row.container->oci_runtime;
 	if (strcmp(b->shim, SHIM_DEFAULT) == 0)
 		runtime_choose(t->runtimes, oci, on_runtime, op);

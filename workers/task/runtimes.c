@@ -29,6 +29,7 @@ struct runtimes {
 	char *answer; /* of the last probe; NULL when it failed */
 	char failure[ERR_MSG_MAX];
 	struct want *wants;
+	bool readying;
 };
 
 struct runtimes *
@@ -181,6 +182,29 @@ runtimes_probe(struct runtimes *r)
 	(void)snprintf(o.runtime, sizeof(o.runtime), "%s", SHIM_DEFAULT);
 	o.timeout_ms = PROBE_MS;
 	r->order = orders_send(r->t->orders, &o, NULL, 0, on_probe, r);
+}
+
+static void
+on_ready(void *arg, const struct order_result *res)
+{
+	struct runtimes *r = arg;
+
+	r->readying = false;
+	if (res->e->code != ERR_NONE)
+		log_debug("make ready: %s", res->e->msg);
+}
+
+void
+runtimes_make_ready(struct runtimes *r)
+{
+	struct order o;
+
+	if (r->readying)
+		return;
+	r->readying = true;
+	order_init(&o, ORDER_MAKE_READY, "", "");
+	(void)snprintf(o.runtime, sizeof(o.runtime), "%s", SHIM_DEFAULT);
+	(void)orders_send(r->t->orders, &o, NULL, 0, on_ready, r);
 }
 
 void

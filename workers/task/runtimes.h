@@ -17,6 +17,10 @@ void runtimes_free(struct runtimes **r);
 /* Asks, unless that is under way. */
 void runtimes_probe(struct runtimes *r);
 
+/* Something is about to be started: lets the kernel make ready for that (order MAKE_READY), unless that is
+ * under way. Worth milliseconds, and nothing else: its failure is nobody's. */
+void runtimes_make_ready(struct runtimes *r);
+
 /* name is valid during the call; e is NULL or says what is wrong with which runtime. */
 typedef void runtime_fn(void *arg, const char *name, const struct err *e);
 

@@ -24,7 +24,9 @@
 #define RECORD_MAX (64u << 10)
 #define PIDS_MAX 65536
 #define DEPTH_MAX 32
-#define TRIES 200 /* of 10 ms */
+#define TRIES 200     /* of 10 ms */
+#define READY_MOVES 4 /* the runtime comes to its moves some 10 ms after it was called */
+#define READY_NAP_NS 4000000
 
 int
 cgroup_save(pid_t pid, struct err *e)
@@ -94,8 +96,6 @@ folder_of(char *line, char *dir, size_t size)
 	if (path == NULL)
 		return false;
 	*path++ = '\0';
-	if (strcmp(path, "/") == 0)
-		return false;
 	if (strncmp(ctrl, "name=", 5) == 0)
 		ctrl += 5;
 	if (ctrl[0] == '\0') {
@@ -119,7 +119,7 @@ cgroup_pids(pid_t pid, pid_t **ret_pids, size_t *ret_n, struct err *e)
 		return -(int)e->code;
 	rest = text.data;
 	while ((line = strsep(&rest, "\n")) != NULL && all.n == 0)
-		if (folder_of(line, dir, sizeof(dir)))
+		if (folder_of(line, dir, sizeof(dir)) && dir[strlen(dir) - 1] != '/') /* no root */
 			collect(AT_FDCWD, dir, &all, 0);
 	if (all.n == 0) {
 		(void)snprintf(path, sizeof(path), "%d", (int)pid);
@@ -128,6 +128,41 @@ cgroup_pids(pid_t pid, pid_t **ret_pids, size_t *ret_n, struct err *e)
 	*ret_pids = all.pid;
 	*ret_n = all.n;
 	return 0;
+}
+
+/* --- making ready -------------------------------------------------------------------------------- */
+
+/* false: not in any group that can be written. */
+static bool
+open_own_group(int *ret_fd)
+{
+	AUTO(buf_free) struct buf text = BUF_ZERO;
+	struct err ignored = ERR_ZERO;
+	char dir[PATH_MAX], *rest, *line;
+
+	(void)fs_read(AT_FDCWD, "/proc/self/cgroup", RECORD_MAX, &text, &ignored);
+	rest = text.data;
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		if (!folder_of(line, dir, sizeof(dir) - 16))
+			continue;
+		(void)strcat(dir, "/cgroup.procs");
+		*ret_fd = open(dir, O_WRONLY | O_CLOEXEC);
+		if (*ret_fd >= 0)
+			return true; /* one will do: they have one lock */
+	}
+	return false;
+}
+
+void
+cgroup_make_ready(void)
+{
+	const struct timespec nap = { .tv_nsec = READY_NAP_NS };
+	AUTO(fd_close) int fd = -1;
+
+	if (!open_own_group(&fd))
+		return;
+	for (int i = 0; i < READY_MOVES && write(fd, "0", 1) == 1; i++)
+		(void)nanosleep(&nap, NULL);
 }
 
 /* --- the end of a group -------------------------------------------------------------------------- */

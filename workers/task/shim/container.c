@@ -23,6 +23,7 @@
 #include "lib/ttrpc/proto/runc.pb-c.h"
 #include "lib/ttrpc/shim.h"
 #include "workers/task/shim/cgroup.h"
+#include "workers/task/shim/fifo.h"
 #include "workers/task/shim/point.h"
 #include "workers/task/shim/rootfs.h"
 
@@ -371,6 +372,7 @@ on_started(void *arg, const struct err *e)
 	struct start *s = arg;
 	struct proc *p = s->p;
 
+	p->fifo = NULL;
 	SHIM_POINT("start.done");
 	if (e->code != ERR_NONE) {
 		ttrpc_fail(s->rq, e);
@@ -406,17 +408,23 @@ container_start(struct proc *p, struct ttrpc_request *rq)
 	*s = (struct start){ .p = p, .rq = rq };
 	p->state = PROC_STARTING;
 	stdio_started(p->io);
-	if (runtime_call(&p->task->rt, verb, NULL, on_started, s, &e) < 0)
+	p->fifo = fifo_start(&p->task->rt, p->task->loop, on_started, s);
+	if (p->fifo == NULL && runtime_call(&p->task->rt, verb, NULL, on_started, s, &e) < 0)
 		on_started(s, &e);
 }
 
 /* --- delete -------------------------------------------------------------------------------------- */
 
-/* Asked for again while it runs, by a task actor that was born meanwhile: all get the one answer. */
+/*
+ * The runtime's part begins when the container's process has ended: nothing but a delete can follow, and
+ * whoever asks for it then has less to wait for. Asked for again while it runs, by a task actor that was
+ * born meanwhile: all get the one answer.
+ */
 struct deletion {
 	struct proc *p;
-	struct waiter *asked;
+	struct waiter *asked; /* NULL: nobody did yet */
 	bool forced;
+	bool done; /* the runtime's part, before anybody asked */
 };
 
 static void
@@ -458,25 +466,15 @@ reply_deleted(struct ttrpc_request *rq, const struct proc *p)
 	ttrpc_reply(rq, &rep.base);
 }
 
+/* The rest, ours: control groups, the root's mount, the answers. */
 static void
-on_deleted(void *arg, const struct err *done)
+deletion_end(struct deletion *d)
 {
-	struct deletion *d = arg;
 	struct proc *p = d->p;
 	struct task *t = p->task;
-	const char *verb[] = { "delete", "--force", t->rt.id, NULL };
 	struct ttrpc_request *rq;
 	struct err e = ERR_ZERO;
 
-	SHIM_POINT("delete.done");
-	if (done->code != ERR_NONE && done->code != ERR_NOT_FOUND) {
-		log_warn("%s", done->msg);
-		if (!d->forced) {
-			d->forced = true;
-			if (runtime_call(&t->rt, verb, NULL, on_deleted, d, &e) == 0)
-				return;
-		}
-	}
 	p->deletion = NULL;
 	if (clean_up(t, &e) < 0) {
 		p->state = p->ended ? PROC_STOPPED : PROC_CREATED;
@@ -506,29 +504,81 @@ on_deleted(void *arg, const struct err *done)
 }
 
 static void
-delete_container(struct proc *p, struct ttrpc_request *rq)
+on_deleted(void *arg, const struct err *done)
 {
-	struct task *t = p->task;
-	bool forced = p->state == PROC_CREATED;
-	const char *gentle[] = { "delete", t->rt.id, NULL };
-	const char *force[] = { "delete", "--force", t->rt.id, NULL };
-	struct deletion *d;
+	struct deletion *d = arg;
+	struct task *t = d->p->task;
+	const char *verb[] = { "delete", "--force", t->rt.id, NULL };
 	struct err e = ERR_ZERO;
 
-	for (const struct proc *any = t->procs; any != NULL; any = any->next)
-		if (any->state == PROC_STARTING) {
-			(void)err_set(
-			    &e, ERR_FAILED_PRECONDITION, "exec %s is being started", any->exec_id);
-			ttrpc_fail(rq, &e);
-			return;
+	SHIM_POINT("delete.done");
+	if (done->code != ERR_NONE && done->code != ERR_NOT_FOUND) {
+		log_warn("%s", done->msg);
+		if (!d->forced) {
+			d->forced = true;
+			if (runtime_call(&t->rt, verb, NULL, on_deleted, d, &e) == 0)
+				return;
 		}
-	d = xcalloc(1, sizeof(*d));
-	*d = (struct deletion){ .p = p, .forced = forced };
-	deletion_join(d, rq);
+	}
+	d->done = true;
+	if (d->asked != NULL)
+		deletion_end(d);
+}
+
+static struct deletion *
+deletion_start(struct proc *p)
+{
+	struct task *t = p->task;
+	struct deletion *d = xcalloc(1, sizeof(*d));
+	const char *gentle[] = { "delete", t->rt.id, NULL };
+	const char *force[] = { "delete", "--force", t->rt.id, NULL };
+	struct err e = ERR_ZERO;
+
+	*d = (struct deletion){ .p = p, .forced = p->state == PROC_CREATED };
 	p->deletion = d;
-	p->state = PROC_DELETING;
-	if (runtime_call(&t->rt, forced ? force : gentle, NULL, on_deleted, d, &e) < 0)
+	if (runtime_call(&t->rt, d->forced ? force : gentle, NULL, on_deleted, d, &e) < 0)
 		on_deleted(d, &e);
+	return d;
+}
+
+/* An exec that is under way, which the runtime's delete would get in the way of; NULL: none. */
+static const struct proc *
+exec_starting(const struct task *t)
+{
+	const struct proc *p = t->procs;
+
+	while (p != NULL && p->state != PROC_STARTING)
+		p = p->next;
+	return p;
+}
+
+void
+container_ended(struct proc *init)
+{
+	/* What else it left may have to be killed by way of the runtime first (on_rest_killed). */
+	if (!init->task->shares_pids && !init->task->paused && exec_starting(init->task) == NULL)
+		(void)deletion_start(init);
+}
+
+static void
+delete_container(struct proc *p, struct ttrpc_request *rq)
+{
+	const struct proc *busy = exec_starting(p->task);
+	struct deletion *d = p->deletion;
+	struct err e = ERR_ZERO;
+
+	if (d == NULL && busy != NULL) {
+		(void)err_set(
+		    &e, ERR_FAILED_PRECONDITION, "exec %s is being started", busy->exec_id);
+		ttrpc_fail(rq, &e);
+		return;
+	}
+	if (d == NULL)
+		d = deletion_start(p);
+	p->state = PROC_DELETING;
+	deletion_join(d, rq);
+	if (d->done)
+		deletion_end(d);
 }
 
 void
@@ -537,7 +587,7 @@ container_delete(struct proc *p, struct ttrpc_request *rq)
 	struct err e = ERR_ZERO;
 	char path[128];
 
-	if (p->deletion != NULL) {
+	if (p->state == PROC_DELETING && p->deletion != NULL) {
 		deletion_join(p->deletion, rq);
 		return;
 	}
@@ -574,7 +624,7 @@ container_kill(struct proc *p, struct ttrpc_request *rq, unsigned signo, bool al
 	(void)snprintf(number, sizeof(number), "%u", signo);
 	if (signo == 0 || signo > 64)
 		(void)err_set(&e, ERR_INVALID_ARGUMENT, "signal %u: not a signal", signo);
-	else if (p->state == PROC_STOPPED && !(init && all))
+	else if (p->state == PROC_STOPPED && !(init && all && t->shares_pids))
 		(void)err_set(&e, ERR_NOT_FOUND, "process already finished");
 	else if (p->pid == 0)
 		(void)err_set(&e, ERR_FAILED_PRECONDITION, "the process was not started yet");

@@ -4,7 +4,7 @@
  *
  *	containerd-shim-coffer-v1 -namespace NS -id ID -address A [-publish-binary B] [-bundle DIR] [-debug]
  *	    start | delete
- *	containerd-shim-coffer-v1 probe | -v
+ *	containerd-shim-coffer-v1 probe | ready | -v
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "workers/task/shim/cgroup.h"
 #include "workers/task/shim/command.h"
 
 static int
@@ -22,6 +23,10 @@ act(const struct shim_args *a, struct err *e)
 
 	if (strcmp(a->action, "probe") == 0)
 		return command_probe(e);
+	if (strcmp(a->action, "ready") == 0) {
+		cgroup_make_ready();
+		return 0;
+	}
 	if (place_make(&p, a, e) < 0)
 		return -(int)e->code;
 	if (strcmp(a->action, "start") == 0)

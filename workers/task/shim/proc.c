@@ -11,6 +11,8 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/ttrpc/proto/task.pb-c.h"
+#include "workers/task/shim/container.h"
+#include "workers/task/shim/fifo.h"
 #include "workers/task/shim/task.h"
 
 #define CONSOLE_MS 5000 /* from the runtime's end to the arrival of the terminal it sent */
@@ -142,8 +144,10 @@ proc_settle(struct proc *p)
 		stdio_started(p->io); /* one that ended before its start has clients too */
 		stdio_exited(p->io);
 	}
-	if (p->exec_id[0] == '\0')
-		kill_rest(p->task);
+	if (p->exec_id[0] != '\0')
+		return;
+	kill_rest(p->task);
+	container_ended(p);
 }
 
 static void
@@ -156,6 +160,7 @@ on_exit_noticed(void *arg, pid_t pid, int status, int64_t at)
 	p->exit_status = WIFSIGNALED(status) ? 128 + (unsigned)WTERMSIG(status)
 					     : (unsigned)WEXITSTATUS(status);
 	p->exited_at = at;
+	fifo_ended(p->fifo);
 	proc_settle(p);
 }
 

@@ -55,6 +55,7 @@ struct proc {
 	unsigned exit_status;
 	int64_t exited_at;
 	struct waiter *waiters;
+	struct fifo *fifo;	   /* a start that waits for its word, else NULL */
 	struct deletion *deletion; /* under way, else NULL */
 };
 

@@ -401,6 +401,118 @@ exec_one(struct rig *r, const char *args, unsigned want_status, const char *want
 	assert_int_equal(rig_exit(r, "one"), 1000 + ERR_NOT_FOUND);
 }
 
+/* --- what is asked of the runtime ------------------------------------------------------------------ */
+
+/* The rig's runtime is then a script of the name runc before the real one, which keeps every verb. */
+static void
+telling_up(struct rig *r, const char *args)
+{
+	AUTO(free_ptr) char *text = NULL;
+
+	rig_up(r, args, false, false);
+	text = xasprintf(
+	    "#!/bin/sh\nfor a; do case $a in create|start|delete) echo $a >>%s/verbs;; "
+	    "esac; done\nexec /usr/sbin/runc \"$@\"\n",
+	    r->dir);
+	rig_write(r->dir, "runc", text);
+	(void)snprintf(r->runtime, sizeof(r->runtime), "%s/runc", r->dir);
+	assert_return_code(chmod(r->runtime, 0755), errno);
+}
+
+static bool
+was_asked(const struct rig *r, const char *verb)
+{
+	AUTO(free_ptr) char *path = xasprintf("%s/verbs", r->dir);
+
+	return rig_file_has(path, verb);
+}
+
+static void
+test_started_by_the_fifo_deleted_at_the_end(void **state)
+{
+	Containerd__Task__V2__StateResponse *st;
+	AUTO(free_ptr) char *record = NULL;
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	telling_up(&r, "\"sleep\",\"100\"");
+	record = xasprintf("%s/runtime/rig/%s", r.state, r.id);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), ERR_FAILED_PRECONDITION);
+	assert_false(was_asked(&r, "start"));
+	st = rig_state(&r, "");
+	assert_int_equal(st->status, CONTAINERD__V1__TYPES__STATUS__RUNNING);
+	containerd__task__v2__state_response__free_unpacked(st, NULL);
+	exec_one(&r, "\"sh\",\"-c\",\"echo hello\"", 0, "hello\n"); /* runc takes it for running */
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, false), 0);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	RIG_UNTIL(&r, access(record, F_OK) < 0); /* before anybody asks for it */
+	assert_true(was_asked(&r, "delete"));
+	assert_int_equal(rig_kill(&r, &a, "", SIGKILL, true), ERR_NOT_FOUND);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_hooks_are_left_to_the_runtime(void **state)
+{
+	AUTO(free_ptr) char *path = NULL;
+	AUTO(buf_free) struct buf config = BUF_ZERO;
+	struct answer a;
+	struct err e = ERR_ZERO;
+	struct rig r;
+
+	(void)state;
+	telling_up(&r, "\"true\"");
+	path = xasprintf("%s/config.json", r.bundle);
+	assert_int_equal(fs_read(AT_FDCWD, path, 65536, &config, &e), 0);
+	config.data[config.len - 1] = '\0';
+	{
+		AUTO(free_ptr)
+		char *hooked = xasprintf(
+		    "%s,\"hooks\":{\"poststart\":[{\"path\":\"/bin/true\"}]}}", config.data);
+
+		rig_write(r.bundle, "config.json", hooked);
+	}
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	assert_int_equal(rig_start(&r, &a, ""), 0);
+	assert_true(was_asked(&r, "start"));
+	assert_int_equal(rig_exit(&r, ""), 0);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	rig_down(&r);
+}
+
+static void
+test_ends_without_the_word(void **state)
+{
+	Containerd__Task__V2__StartRequest req;
+	AUTO(free_ptr) char *fifo = NULL;
+	struct answer a, s;
+	struct rig r;
+	pid_t pid;
+
+	(void)state;
+	telling_up(&r, "\"sleep\",\"100\"");
+	fifo = xasprintf("%s/runtime/rig/%s/exec.fifo", r.state, r.id);
+	assert_int_equal(rig_create(&r, &a, false, "", "", ""), 0);
+	pid = rig_pid(&r, "");
+	assert_return_code(kill(pid, SIGSTOP), errno);
+	containerd__task__v2__start_request__init(&req);
+	req.id = r.id;
+	rig_call(&r, &s, "Start", &req.base, &containerd__task__v2__start_response__descriptor);
+	assert_int_equal(
+	    rig_kill(&r, &a, "", SIGKILL, false), 0); /* answered behind the start's begin */
+	RIG_UNTIL(&r, s.done);
+	assert_int_equal(s.e.code, ERR_FAILED_PRECONDITION);
+	assert_int_equal(rig_exit(&r, ""), 137);
+	assert_int_equal(rig_delete(&r, &a, ""), 0);
+	assert_int_equal(access(fifo, F_OK), -1);
+	rig_down(&r);
+}
+
 static void
 test_execs(void **state)
 {
@@ -1051,6 +1163,9 @@ main(void)
 		cmocka_unit_test(test_delete_asked_for_twice),
 		cmocka_unit_test(test_pause_and_kill_all),
 		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_started_by_the_fifo_deleted_at_the_end),
+		cmocka_unit_test(test_hooks_are_left_to_the_runtime),
+		cmocka_unit_test(test_ends_without_the_word),
 		cmocka_unit_test(test_runtime_hangs_at_create),
 		cmocka_unit_test(test_runtime_hangs_later),
 		cmocka_unit_test(test_runtime_hangs_in_the_delete_call),
