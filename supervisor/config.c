@@ -130,6 +130,8 @@ set_option(
 			over |= buf_addf(&b, "%s%s", i == 0 ? "" : ",", v->strings[i]);
 		}
 		break;
+	case TOML_ARRAY:
+		return toml_fail(file, v->line, e, "%s may not have arrays in its array", v->key);
 	}
 	if (over != 0)
 		return toml_fail(file, v->line, e, "the value of %s is longer than %d bytes",

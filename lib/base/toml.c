@@ -437,6 +437,8 @@ integer(struct reader *r, const char *word, int64_t *ret)
 	return 0;
 }
 
+static int array(struct reader *r, struct toml_value *v, bool inner);
+
 static int
 array_gap(struct reader *r)
 {
@@ -447,38 +449,68 @@ array_gap(struct reader *r)
 	return peek(r) == -1 ? FAIL(r, "an array without its closing ]") : 0;
 }
 
+/* One element: a string, or at the outer level an array of strings. */
 static int
-array(struct reader *r, struct toml_value *v)
+element(struct reader *r, struct toml_value *v, bool inner)
 {
-	AUTO(free_ptr) const char **list = NULL;
-	unsigned room = 0;
+	v->line = r->line;
+	if (peek(r) == '"' || peek(r) == '\'') {
+		v->kind = TOML_STRING;
+		return string(r, &v->string);
+	}
+	if (inner || peek(r) != '[')
+		return FAIL(r, "only strings in quotes can stand in an array");
+	return array(r, v, true);
+}
+
+/* The elements as what they are together. */
+static void
+array_settle(struct reader *r, struct toml_value *v, const struct toml_value *list, unsigned n)
+{
+	v->kind = TOML_STRINGS;
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].kind != TOML_STRING)
+			v->kind = TOML_ARRAY;
+	if (v->kind == TOML_ARRAY) {
+		v->elements = arena_calloc(r->arena, n, sizeof(*v->elements));
+		memcpy(v->elements, list, n * sizeof(*list));
+		v->nelements = n;
+		return;
+	}
+	v->strings = arena_calloc(r->arena, n + 1, sizeof(*v->strings));
+	for (unsigned i = 0; i < n; i++)
+		v->strings[i] = list[i].string;
+	v->nstrings = n;
+}
+
+static int
+array(struct reader *r, struct toml_value *v, bool inner)
+{
+	AUTO(free_ptr) struct toml_value *list = NULL;
+	unsigned n = 0, room = 0;
 	int bad;
 
 	r->at++;
-	v->kind = TOML_STRINGS;
 	for (;;) {
 		bad = array_gap(r);
 		if (bad < 0 || take(r, ']'))
 			break;
-		if (peek(r) != '"' && peek(r) != '\'')
-			return FAIL(r, "only strings in quotes can stand in an array");
-		if (v->nstrings == room) {
+		if (n == room) {
 			if (room >= TOML_VALUES_MAX)
 				return FAIL(r, "an array of more than %d strings", TOML_VALUES_MAX);
 			room = room == 0 ? 16 : room * 2;
 			list = xrealloc(list, room * sizeof(*list));
 		}
-		if ((bad = string(r, &list[v->nstrings])) < 0)
+		list[n] = (struct toml_value){ .line = r->line };
+		if ((bad = element(r, &list[n++], inner)) < 0)
 			return bad;
-		v->nstrings++;
 		if ((bad = array_gap(r)) < 0)
 			return bad;
 		if (!take(r, ',') && peek(r) != ']')
 			return FAIL(r, "expected a comma or ] in the array");
 	}
-	v->strings = arena_calloc(r->arena, v->nstrings + 1, sizeof(*v->strings));
-	if (v->nstrings > 0)
-		memcpy(v->strings, list, v->nstrings * sizeof(*list));
+	if (bad == 0)
+		array_settle(r, v, list, n);
 	return bad;
 }
 
@@ -494,7 +526,7 @@ value(struct reader *r, struct toml_value *v)
 		v->kind = TOML_STRING;
 		return string(r, &v->string);
 	case '[':
-		return array(r, v);
+		return array(r, v, false);
 	case '{':
 		return FAIL(r, "inline tables are not supported: use [table] or dotted keys");
 	default:
@@ -516,6 +548,32 @@ value(struct reader *r, struct toml_value *v)
 
 /* --- lines -------------------------------------------------------------------------------------------- */
 
+static char *const *
+words_copy(struct reader *r, const struct key *k)
+{
+	char **words = arena_calloc(r->arena, k->n, sizeof(*words));
+
+	memcpy(words, k->words, k->n * sizeof(*words));
+	return words;
+}
+
+static void
+table_add(struct reader *r, const struct key *k)
+{
+	struct toml *out = r->out;
+
+	if ((out->ntables & (out->ntables - 1)) == 0) { /* 0, 1, 2, 4, .. are full */
+		struct toml_table *grown = arena_calloc(
+		    r->arena, out->ntables == 0 ? 1 : 2 * out->ntables, sizeof(*grown));
+
+		if (out->ntables > 0)
+			memcpy(grown, out->tables, out->ntables * sizeof(*grown));
+		out->tables = grown;
+	}
+	out->tables[out->ntables++] =
+	    (struct toml_table){ .words = words_copy(r, k), .nwords = k->n, .line = r->line };
+}
+
 static int
 header_line(struct reader *r)
 {
@@ -535,6 +593,7 @@ header_line(struct reader *r)
 		return bad;
 	r->header = k.full;
 	r->header_key = k;
+	table_add(r, &k);
 	return end_of_line(r);
 }
 
@@ -558,6 +617,8 @@ value_line(struct reader *r)
 		return bad;
 	v.table = k.n > 1 ? k.words[0] : "";
 	v.key = canonical(r, &k, k.n > 1 ? 1 : 0);
+	v.words = words_copy(r, &k);
+	v.nwords = k.n;
 	if (r->out->nvalues == r->out_room) {
 		struct toml_value *grown;
 

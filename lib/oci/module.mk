@@ -1,4 +1,4 @@
 MODULE := lib/oci
-NEEDS  := lib/base
+NEEDS  := lib/base schemas
 LIBS   := -ljansson -lcrypto
 $(eval $(module))

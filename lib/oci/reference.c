@@ -78,9 +78,8 @@ port_ok(const char *port)
 	return value >= 1 && value <= 65535;
 }
 
-/* DNS labels or an IPv4 address, or an IPv6 address in brackets; then a port or nothing. */
-static bool
-host_ok(const char *host)
+bool
+reference_host_ok(const char *host)
 {
 	const char *label = host;
 
@@ -148,7 +147,7 @@ split_name(const char *text, char *name, struct reference *r, struct err *e)
 		lib = "library/";
 	if (strlen(host) + 1 + strlen(lib) + strlen(path) > REFERENCE_NAME_MAX)
 		return bad(text, "host and path together may have 255 characters", e);
-	if (!host_ok(host))
+	if (!reference_host_ok(host))
 		return bad(text, "the part before the first '/' is not a host[:port]", e);
 	if (path[0] == '\0')
 		return bad(text, "the name is empty", e);

@@ -41,6 +41,9 @@ const char *reference_text(const struct reference *r, char *text);
 /* Host and port of the registry to ask: docker.io is served by registry-1.docker.io. */
 const char *reference_registry(const struct reference *r);
 
+/* DNS labels, an IPv4 address or [IPv6], with or without a port. */
+bool reference_host_ok(const char *host);
+
 /* true for localhost, *.localhost, 127.0.0.0/8 and [::1], with or without a port. */
 bool reference_host_is_loopback(const char *host);
 

@@ -236,10 +236,38 @@ too_large_is_refused(void **state)
 	arena_free(&a);
 }
 
+static void
+arrays_in_arrays_and_tables(void **state)
+{
+	struct arena a = ARENA_ZERO;
+	struct toml t;
+	struct err e = ERR_ZERO;
+	const struct toml_value *v;
+
+	(void)state;
+	assert_int_equal(
+	    parse("[a.\"b c\"]\npairs = ['x', [ 'y', 'z' ], []]\n[empty]\n", &a, &t, &e), 0);
+	v = &t.values[0];
+	assert_int_equal(v->kind, TOML_ARRAY);
+	assert_int_equal(v->nelements, 3);
+	assert_int_equal(v->elements[0].kind, TOML_STRING);
+	assert_string_equal(v->elements[1].strings[1], "z");
+	assert_int_equal(v->elements[2].nstrings, 0);
+	assert_int_equal(v->nwords, 3);
+	assert_string_equal(v->words[1], "b c");
+	assert_int_equal(t.ntables, 2);
+	assert_string_equal(t.tables[1].words[0], "empty");
+	assert_int_equal(t.tables[1].line, 3);
+	assert_true(parse("a = [['x', ['y']]]\n", &a, &t, &e) < 0);
+	assert_non_null(strstr(e.msg, "only strings"));
+	arena_free(&a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arrays_in_arrays_and_tables),
 		cmocka_unit_test(a_whole_file),
 		cmocka_unit_test(fine_documents),
 		cmocka_unit_test(bad_documents_name_line_and_fault),
