@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* challenge - what a registry's 401 asks for, and whether its token service may be trusted with a
  * password. See remote.h. */
-#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "lib/base/ident.h"
 #include "workers/content/remote.h"
+
+#define RETRY_AFTER_MAX 30 /* seconds: who asks for more is asked again earlier */
 
 static const char *
 skip(const char *p, const char *set)
@@ -88,47 +91,55 @@ link_local(const char *host)
 }
 
 int
-realm_check(const char *host, bool plain, const char *realm, struct err *e)
+realm_check(const char *host, bool plain, const char *what, const char *url, struct err *e)
 {
-	bool https = strncasecmp(realm, "https://", 8) == 0;
-	bool http = strncasecmp(realm, "http://", 7) == 0;
+	bool https = strncasecmp(url, "https://", 8) == 0;
+	bool http = strncasecmp(url, "http://", 7) == 0;
 	char show[160], at[REFERENCE_NAME_MAX + 1];
 	size_t n;
 
-	(void)ident_show(realm, show, sizeof(show));
-	for (const char *p = realm; *p != '\0'; p++)
+	(void)ident_show(url, show, sizeof(show));
+	for (const char *p = url; *p != '\0'; p++)
 		if (*p <= ' ' || *p == 0x7f || strchr("\"<>\\^`{|}#", *p) != NULL)
 			return err_set(e, ERR_PERMISSION_DENIED,
-			    "registry %s names a token service that is no URL: %s", host, show);
+			    "registry %s %s %s: refused, that is no URL", host, what, show);
 	if (!https && !(http && plain))
 		return err_set(e, ERR_PERMISSION_DENIED,
-		    "registry %s names the token service %s: refused, it is not https", host, show);
-	realm += https ? 8 : 7;
-	n = strcspn(realm, "/?");
-	if (n == 0 || n >= sizeof(at) || memchr(realm, '@', n) != NULL)
+		    "registry %s %s %s: refused, it is not https", host, what, show);
+	url += https ? 8 : 7;
+	n = strcspn(url, "/?");
+	if (n == 0 || n >= sizeof(at) || memchr(url, '@', n) != NULL)
 		return err_set(e, ERR_PERMISSION_DENIED,
-		    "registry %s names a token service that is no URL: %s", host, show);
-	(void)snprintf(at, sizeof(at), "%.*s", (int)n, realm);
+		    "registry %s %s %s: refused, that is no URL", host, what, show);
+	(void)snprintf(at, sizeof(at), "%.*s", (int)n, url);
 	if (link_local(at) || (reference_host_is_loopback(at) && !reference_host_is_loopback(host)))
 		return err_set(e, ERR_PERMISSION_DENIED,
-		    "registry %s names the token service %s: refused, it is an address of this "
-		    "host "
-		    "or link",
-		    host, show);
+		    "registry %s %s %s: refused, it is an address of this host or link", host, what,
+		    show);
 	return 0;
+}
+
+/* "Wed, 21 Oct 2026 07:28:00 GMT" as seconds from now. */
+static unsigned
+seconds_until(const char *date)
+{
+	struct tm tm = { .tm_year = 0 };
+	const char *end = strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	time_t then = end == NULL || *end != '\0' ? 0 : timegm(&tm), now = time(NULL);
+
+	return then <= now		      ? 0
+	       : then - now > RETRY_AFTER_MAX ? RETRY_AFTER_MAX
+					      : (unsigned)(then - now);
 }
 
 unsigned
 remote_retry_after(const char *header)
 {
-	unsigned s = 0;
+	size_t digits = header == NULL ? 0 : strspn(header, "0123456789");
+	unsigned long s;
 
-	if (header == NULL)
-		return 0;
-	for (; isdigit((unsigned char)*header); header++) {
-		s = s * 10 + (unsigned)(*header - '0');
-		if (s > 30)
-			return 30;
-	}
-	return *header == '\0' ? s : 0;
+	if (header == NULL || header[digits] != '\0')
+		return header == NULL ? 0 : seconds_until(header);
+	s = digits > 9 ? RETRY_AFTER_MAX : strtoul(header, NULL, 10);
+	return s > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (unsigned)s;
 }

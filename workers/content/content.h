@@ -44,11 +44,16 @@ struct content_options {
 	unsigned retries;	/* attempts without progress before a download is given up */
 	unsigned stall_s;	/* no byte for so long ends an attempt */
 	unsigned connect_s;	/* to be connected in so long */
+	const char *hosts_dir;	/* where hosts.toml files are; see lib/oci/hosts.h */
 };
 
-#define CONTENT_OPTIONS_DEFAULT    \
-	((struct content_options){ \
-	    .max_downloads = 4, .streams = 4, .retries = 5, .stall_s = 30, .connect_s = 15 })
+#define CONTENT_OPTIONS_DEFAULT                        \
+	((struct content_options){ .max_downloads = 4, \
+	    .streams = 4,                              \
+	    .retries = 5,                              \
+	    .stall_s = 30,                             \
+	    .connect_s = 15,                           \
+	    .hosts_dir = "/etc/coffer/certs.d" })
 
 struct content {
 	struct worker *worker; /* NULL in unit tests of the parts below the handlers */

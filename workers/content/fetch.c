@@ -401,7 +401,7 @@ on_answer(void *arg, const struct remote_result *res)
 static void
 stream_start(struct stream *s, struct transfer *t, const struct span *want)
 {
-	struct remote_get get = {
+	struct remote_ask ask = {
 		.kind = "blobs",
 		.what = t->digest.text,
 		.from = want->from,
@@ -412,10 +412,10 @@ stream_start(struct stream *s, struct transfer *t, const struct span *want)
 
 	*s = (struct stream){ .t = t, .want = *want, .at = want->from };
 	s->whole = want->to == t->size && (t->piece == 0 || want->from > 0);
-	get.to = s->whole ? 0 : want->to;
+	ask.to = s->whole ? 0 : want->to;
 	if (want->from > 0 || !s->whole)
 		t->pieced = true;
-	s->req = remote_start(t->waiters->remote, &get);
+	s->req = remote_start(t->waiters->remote, &ask);
 }
 
 /* In pieces, or not: settled when streams start and none runs. */

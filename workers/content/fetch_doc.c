@@ -70,7 +70,7 @@ on_answer(void *arg, const struct remote_result *res)
 static void
 doc_ask(struct fetch_doc *f)
 {
-	struct remote_get get = {
+	struct remote_ask ask = {
 		.kind = "manifests",
 		.what = f->what,
 		.accept = ACCEPT,
@@ -81,7 +81,7 @@ doc_ask(struct fetch_doc *f)
 
 	buf_free(&f->body);
 	f->body = BUF_LIMIT(OCI_JSON_MAX);
-	f->req = remote_start(f->remote, &get);
+	f->req = remote_start(f->remote, &ask);
 }
 
 struct fetch_doc *

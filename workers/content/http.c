@@ -9,16 +9,18 @@
 #include "workers/content/http.h"
 
 #include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/buf.h"
+#include "lib/oci/reference.h"
 #include "workers/content/curl_lib.h"
 
 #define HEADERS_MAX 65536
 #define ERROR_BODY_MAX 16384
-#define REDIRECTS_MAX 8L
 #define RATE_MIN 128L /* bytes a second: less, for stall_s seconds, is nothing */
 
 struct http {
@@ -37,6 +39,7 @@ struct http_req {
 	CURL *easy;
 	struct curl_slist *headers;
 	http_body_fn *body;
+	http_read_fn *read;
 	http_done_fn *done;
 	void *arg;
 	bool https, stopped, header_overflow;
@@ -149,7 +152,7 @@ on_body(char *p, size_t size, size_t n, void *arg)
 	size_t room;
 
 	n *= size;
-	if (http_status(r) / 100 == 2) {
+	if (http_status(r) / 100 == 2 && r->body != NULL) {
 		switch (r->body(r->arg, r, p, n)) {
 		case HTTP_TAKEN_PAUSE:
 			(void)r->http->curl.easy_pause(r->easy, CURLPAUSE_RECV);
@@ -170,6 +173,15 @@ on_body(char *p, size_t size, size_t n, void *arg)
 		return n;
 	r->stopped = true;
 	return 0;
+}
+
+static size_t
+on_read(char *p, size_t size, size_t n, void *arg)
+{
+	struct http_req *r = arg;
+	ssize_t got = r->read == NULL ? 0 : r->read(r->arg, p, size * n);
+
+	return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
 }
 
 static void
@@ -195,7 +207,7 @@ static enum http_fault
 fault_of(CURLcode code, const struct http_req *r)
 {
 	if (r->stopped)
-		return http_status(r) / 100 == 2 ? HTTP_STOPPED : HTTP_OK;
+		return http_status(r) / 100 == 2 && r->body != NULL ? HTTP_STOPPED : HTTP_OK;
 	if (r->header_overflow)
 		return HTTP_BAD;
 	if (code == CURLE_OK)
@@ -286,8 +298,12 @@ http_new(struct loop *l)
 int
 http_load(struct http *h, struct err *e)
 {
+	const char *proxy = getenv("HTTP_PROXY");
 	int r = h->loaded ? 0 : curl_lib_load(&h->curl, e);
 
+	/* libcurl leaves this one alone, for the sake of CGI programs. */
+	if (!h->loaded && proxy != NULL)
+		(void)setenv("http_proxy", proxy, 0);
 	h->loaded = r == 0;
 	return r;
 }
@@ -344,42 +360,116 @@ multi_open(struct http *h)
 /* Options that libcurl knows cannot fail but for memory; one that fails would drop a safeguard. */
 #define SET(option, value) MUST(r->http->curl.easy_setopt(r->easy, option, value) == CURLE_OK)
 
+/* Loopback is never asked by way of a proxy: the proxy's loopback is another one. */
+static bool
+url_is_loopback(const char *url)
+{
+	const char *at = strstr(url, "://");
+	char host[REFERENCE_NAME_MAX + 1];
+
+	at = at == NULL ? url : at + 3;
+	(void)snprintf(host, sizeof(host), "%.*s", (int)strcspn(at, "/?"), at);
+	return reference_host_is_loopback(host);
+}
+
+/* libcurl takes what is not its own without const. */
+static void *
+pem(struct bytes b)
+{
+	return (void *)(uintptr_t)b.p;
+}
+
 static void
-options_set(struct http_req *r, const struct http_get *get)
+tls_set(struct http_req *r, const struct http_ask *ask)
+{
+	struct curl_blob ca = { .data = pem(ask->ca), .len = ask->ca.n };
+	struct curl_blob cert = { .data = pem(ask->cert), .len = ask->cert.n };
+	struct curl_blob key = { .data = pem(ask->key), .len = ask->key.n };
+
+	if (ca.len > 0) /* the host's own folder of certificates stays in force beside it */
+		SET(CURLOPT_CAINFO_BLOB, &ca);
+	if (cert.len > 0) {
+		SET(CURLOPT_SSLCERT_BLOB, &cert);
+		SET(CURLOPT_SSLKEY_BLOB, &key);
+	}
+	if (ask->insecure) {
+		SET(CURLOPT_SSL_VERIFYPEER, 0L);
+		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+static void
+method_set(struct http_req *r, const struct http_ask *ask)
+{
+	static const char *const names[] = { NULL, NULL, "POST", "PUT", "PATCH" };
+
+	if (ask->method == HTTP_HEAD)
+		SET(CURLOPT_NOBODY, 1L);
+	if (ask->method < HTTP_POST)
+		return;
+	r->read = ask->read;
+	SET(CURLOPT_UPLOAD, 1L);
+	SET(CURLOPT_CUSTOMREQUEST, names[ask->method]);
+	SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)ask->size);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, 262144L);
+	SET(CURLOPT_READFUNCTION, on_read);
+	SET(CURLOPT_READDATA, r);
+}
+
+static void
+credentials_set(struct http_req *r, const struct http_ask *ask)
+{
+	if (ask->bearer != NULL) {
+		SET(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+		SET(CURLOPT_XOAUTH2_BEARER, ask->bearer);
+	} else if (ask->user != NULL) {
+		SET(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+		SET(CURLOPT_USERNAME, ask->user);
+		SET(CURLOPT_PASSWORD, ask->password);
+	}
+}
+
+static void
+options_set(struct http_req *r, const struct http_ask *ask)
 {
 	SET(CURLOPT_PRIVATE, r);
 	SET(CURLOPT_ERRORBUFFER, r->text);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_REDIR_PROTOCOLS_STR, r->https ? "https" : "http,https");
-	SET(CURLOPT_FOLLOWLOCATION, get->redirects ? 1L : 0L);
-	SET(CURLOPT_MAXREDIRS, REDIRECTS_MAX);
-	SET(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1); /* a connection per blob */
+	SET(CURLOPT_HTTP_VERSION, ask->multiplex ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_USERAGENT, "coffer/" CF_VERSION);
 	SET(CURLOPT_BUFFERSIZE, 262144L);
-	SET(CURLOPT_CONNECTTIMEOUT, (long)get->connect_s);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_ms);
 	SET(CURLOPT_LOW_SPEED_LIMIT, RATE_MIN);
-	SET(CURLOPT_LOW_SPEED_TIME, (long)get->stall_s);
+	SET(CURLOPT_LOW_SPEED_TIME, (long)ask->stall_s);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, r);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, r);
-	if (get->insecure) {
-		SET(CURLOPT_SSL_VERIFYPEER, 0L);
-		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+	if (url_is_loopback(ask->url))
+		SET(CURLOPT_PROXY, "");
+	method_set(r, ask);
+	tls_set(r, ask);
+	credentials_set(r, ask);
+}
+
+static void
+headers_set(struct http_req *r, const struct http_ask *ask)
+{
+	for (uint32_t i = 0; i < ask->headers.n; i++)
+		r->headers = r->http->curl.slist_append(r->headers, ask->headers.v[i]);
+	if (ask->accept != NULL) {
+		AUTO(free_ptr) char *line = xasprintf("Accept: %s", ask->accept);
+
+		r->headers = r->http->curl.slist_append(r->headers, line);
 	}
-	if (get->bearer != NULL) {
-		SET(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-		SET(CURLOPT_XOAUTH2_BEARER, get->bearer);
-	} else if (get->user != NULL) {
-		SET(CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-		SET(CURLOPT_USERNAME, get->user);
-		SET(CURLOPT_PASSWORD, get->password);
-	}
+	if (ask->method >= HTTP_POST) /* else libcurl waits a second for a 100 Continue */
+		r->headers = r->http->curl.slist_append(r->headers, "Expect:");
+	SET(CURLOPT_HTTPHEADER, r->headers);
 }
 
 struct http_req *
-http_start(struct http *h, const struct http_get *get)
+http_start(struct http *h, const struct http_ask *ask)
 {
 	struct http_req *r = xcalloc(1, sizeof(*r));
 
@@ -390,31 +480,26 @@ http_start(struct http *h, const struct http_get *get)
 		h->reqs->prev = r;
 	h->reqs = r;
 	h->running++;
-	r->body = get->body;
-	r->done = get->done;
-	r->arg = get->arg;
-	r->https = strncasecmp(get->url, "https:", 6) == 0;
+	r->body = ask->body;
+	r->done = ask->done;
+	r->arg = ask->arg;
+	r->https = strncasecmp(ask->url, "https:", 6) == 0;
 	r->easy = r->http->curl.easy_init();
 	MUST(r->easy != NULL);
-	options_set(r, get);
-	SET(CURLOPT_URL, get->url);
-	if (get->accept != NULL) {
-		AUTO(free_ptr) char *line = xasprintf("Accept: %s", get->accept);
-
-		r->headers = r->http->curl.slist_append(r->headers, line);
-	}
-	if (get->to > 0) {
+	options_set(r, ask);
+	headers_set(r, ask);
+	SET(CURLOPT_URL, ask->url);
+	if (ask->to > 0) {
 		AUTO(free_ptr)
 		char *range = xasprintf(
-		    "%llu-%llu", (unsigned long long)get->from, (unsigned long long)get->to - 1);
+		    "%llu-%llu", (unsigned long long)ask->from, (unsigned long long)ask->to - 1);
 
 		SET(CURLOPT_RANGE, range);
-	} else if (get->from > 0) {
-		AUTO(free_ptr) char *range = xasprintf("%llu-", (unsigned long long)get->from);
+	} else if (ask->from > 0) {
+		AUTO(free_ptr) char *range = xasprintf("%llu-", (unsigned long long)ask->from);
 
 		SET(CURLOPT_RANGE, range);
 	}
-	SET(CURLOPT_HTTPHEADER, r->headers);
 	MUST(r->http->curl.multi_add_handle(h->multi, r->easy) == CURLM_OK);
 	return r;
 }
@@ -464,6 +549,15 @@ http_length(const struct http_req *r)
 
 	(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n);
 	return n;
+}
+
+const char *
+http_redirect(const struct http_req *r)
+{
+	char *url = NULL;
+
+	(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_REDIRECT_URL, &url);
+	return url;
 }
 
 const char *

@@ -69,6 +69,8 @@ on_start(struct worker *w, void *state, struct err *e)
 	    (r = option_read(w, "stall-timeout", 1, 3600, &o->stall_s, e)) < 0 ||
 	    (r = option_read(w, "connect-timeout", 1, 3600, &o->connect_s, e)) < 0)
 		return r;
+	if (worker_option(w, "hosts-dir") != NULL)
+		o->hosts_dir = worker_option(w, "hosts-dir");
 	c->loop = worker_loop(w);
 	r = content_up(c, path, worker_board(w), e);
 	if (r < 0)

@@ -9,6 +9,7 @@
 #include "lib/base/fault.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
+#include "lib/oci/hosts.h"
 #include "lib/oci/json.h"
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
@@ -435,28 +436,45 @@ on_begin(void *arg)
 }
 
 int
+content_remote(struct content *c, const struct reference *ref, const struct remote_opts *opts,
+    struct arena *a, struct remote **ret, struct err *e)
+{
+	struct remote_opts o = *opts;
+
+	o.stall_s = c->options.stall_s;
+	o.connect_s = c->options.connect_s;
+	if (http_load(c->http, e) < 0 ||
+	    (o.hosts.n == 0 && hosts_find(c->options.hosts_dir, ref->host, a, &o.hosts, e) < 0))
+		return -(int)e->code;
+	return remote_new(c->http, ref, &o, ret, e);
+}
+
+int
 content_on_image_pull(struct content *c, struct call *call, const struct image_pull_req *req,
     struct image_pull_rep *rep, struct err *e)
 {
-	struct remote_opts opts = {
+	const struct remote_opts opts = {
 		.plain_http = req->plain_http,
 		.insecure = req->skip_verify,
 		.user = req->username,
 		.password = req->password,
-		.stall_s = c->options.stall_s,
-		.connect_s = c->options.connect_s,
+		.auths = req->auths,
+		.hosts = req->hosts,
 	};
 	struct platform platform;
 	struct reference ref;
+	struct remote *remote = NULL;
 	struct pull *p;
 	int r;
 
 	(void)rep;
 	if ((r = reference_parse(req->ref, &ref, e)) < 0 ||
-	    (r = ident_check("namespace", call_ns(call), e)) < 0 || (r = http_load(c->http, e)) < 0)
+	    (r = ident_check("namespace", call_ns(call), e)) < 0)
 		return r;
 	platform_host(&platform);
 	if (req->platform != NULL && (r = platform_parse(req->platform, &platform, e)) < 0)
+		return r;
+	if ((r = content_remote(c, &ref, &opts, call_arena(call), &remote, e)) < 0)
 		return r;
 	p = xcalloc(1, sizeof(*p));
 	p->note.cancelled = pull_cancelled;
@@ -471,7 +489,7 @@ content_on_image_pull(struct content *c, struct call *call, const struct image_p
 	if (c->pulls != NULL)
 		c->pulls->prev = p;
 	c->pulls = p;
-	remote_new(c->http, &ref, &opts, &p->remote);
+	p->remote = remote;
 	call_note_set(call, &p->note);
 	p->begin = loop_once(c->loop, 0, on_begin, p);
 	return CALL_LATER;

@@ -17,6 +17,11 @@
 #define CF_CONTENT_PULL_H
 
 #include "workers/content/content.h"
+#include "workers/content/remote.h"
+
+/* The repository at its registry: places as the request says, else as the daemon's hosts-dir does. */
+int content_remote(struct content *c, const struct reference *ref, const struct remote_opts *opts,
+    struct arena *a, struct remote **ret, struct err *e);
 
 /* Does a running pull of ns (NULL: any) need this blob? */
 bool pull_holds_blob(const struct content *c, const char *ns, const char *digest);

@@ -1,66 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * remote - see remote.h.
+ * remote - see remote.h. Places and requests.
  *
- *	request -> 2xx: done
- *	        -> 401 + Basic, user given: again with it
- *	        -> 401 + Bearer: parked; one token request for all that are parked; again with the token
- *	        -> 401 although we showed what we have: permission_denied
+ *	request -> place -> 2xx: done
+ *	                 -> redirect: there, with or without our name
+ *	                 -> 401: logged in (remote_auth.c), again
+ *	                 -> else: the next place; behind the last one it fails
  *
- * A request goes through at most AUTH_TRIES rounds, so a registry that always says 401 ends it.
+ * At one place a request goes through at most AUTH_TRIES rounds, so a registry that always says 401
+ * ends it; REDIRECTS_MAX redirects are followed.
  */
 #include "workers/content/remote.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/base/auto.h"
-#include "lib/base/buf.h"
 #include "lib/base/ident.h"
-#include "lib/oci/json.h"
+#include "lib/oci/hosts.h"
+#include "workers/content/remote_private.h"
 
-#define AUTH_TRIES 3
-#define TOKEN_BODY_MAX 65536
-#define TOKEN_MAX 32768
+#define REDIRECTS_MAX 8
 
-enum scheme { SCHEME_HTTPS, SCHEME_HTTP, SCHEME_HTTP_GUESSED };
-
-struct remote {
-	struct http *http;
-	struct reference ref;
-	enum scheme scheme;
-	bool answered; /* the scheme is right: somebody answered */
-	char *guess;   /* why plain HTTP was thought wrong; set when HTTPS was tried instead */
-	bool insecure;
-	char *user, *password;
-	unsigned stall_s, connect_s;
-	bool basic;  /* the registry wants user and password */
-	char *token; /* or this */
-	unsigned token_serial;
-	struct challenge challenge;
-	struct http_req *token_req;
-	struct buf token_body;
-	struct remote_req *reqs;
-};
-
-struct remote_req {
-	struct remote *remote;
-	struct remote_req *prev, *next;
-	struct http_req *http;
-	const char *kind;
-	char *what, *accept;
-	uint64_t from, to;
-	http_body_fn *body;
-	remote_done_fn *done;
-	void *arg;
-	unsigned tries, token_serial; /* the token it was sent with */
-	bool parked;		      /* waits for a token */
-	bool had_auth;
-};
-
-static void req_send(struct remote_req *q);
-
-static void
+void
 wipe(char **text)
 {
 	if (*text != NULL)
@@ -68,25 +31,159 @@ wipe(char **text)
 	free_ptr(text);
 }
 
-void
-remote_new(
-    struct http *h, const struct reference *ref, const struct remote_opts *o, struct remote **ret)
+static struct strs
+strs_copy(struct strs from)
 {
-	struct remote *r = xcalloc(1, sizeof(*r));
+	struct strs to = { .v = xcalloc(from.n + 1, sizeof(*to.v)), .n = from.n };
+
+	for (uint32_t i = 0; i < from.n; i++)
+		to.v[i] = xstrdup(from.v[i]);
+	return to;
+}
+
+/* Wiped: headers may be secrets. */
+static void
+strs_free(struct strs *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		explicit_bzero((char *)(uintptr_t)s->v[i], strlen(s->v[i]));
+		free((char *)(uintptr_t)s->v[i]);
+	}
+	free_ptr(&s->v);
+	s->n = 0;
+}
+
+static struct bytes
+bytes_copy(struct bytes from)
+{
+	struct bytes to = { .n = from.n };
+
+	if (from.n > 0)
+		to.p = memcpy(xcalloc(1, from.n), from.p, from.n);
+	return to;
+}
+
+static void
+bytes_free(struct bytes *b)
+{
+	void *p = (void *)(uintptr_t)b->p;
+
+	if (p != NULL)
+		explicit_bzero(p, b->n);
+	free(p);
+	*b = (struct bytes){ .p = NULL };
+}
+
+/* --- places ------------------------------------------------------------------------------------------ */
+
+static void
+place_free(struct place *p)
+{
+	place_logout(p);
+	free_ptr(&p->path);
+	free_ptr(&p->guess);
+	bytes_free(&p->ca);
+	bytes_free(&p->cert);
+	bytes_free(&p->key);
+	strs_free(&p->headers);
+}
+
+/* --user is for the registry itself, the rest for whom it names. */
+static void
+place_login(struct place *p, const struct remote_opts *o, bool registry)
+{
+	const char *own = p->remote->ref.host;
+
+	if (registry && o->user != NULL && o->user[0] != '\0') {
+		p->user = xstrdup(o->user);
+		p->password = xstrdup(o->password == NULL ? "" : o->password);
+		return;
+	}
+	for (uint32_t i = 0; i < o->auths.n; i++) {
+		const struct registry_auth *a = &o->auths.v[i];
+
+		if (strcasecmp(a->host, p->name) != 0 &&
+		    !(registry && strcasecmp(a->host, own) == 0))
+			continue;
+		if (a->identity_token != NULL && a->identity_token[0] != '\0')
+			p->identity = xstrdup(a->identity_token);
+		else if (a->username != NULL && a->username[0] != '\0') {
+			p->user = xstrdup(a->username);
+			p->password = xstrdup(a->password == NULL ? "" : a->password);
+		}
+		return;
+	}
+}
+
+static int
+place_add(struct remote *r, const struct registry_host *h, const struct remote_opts *o,
+    bool registry, struct err *e)
+{
+	struct place *p = &r->places[r->nplaces];
+	const char *path = "/v2";
+	bool https = true;
+
+	if (h->url != NULL && hosts_url(h->url, &https, p->name, sizeof(p->name), &path, e) < 0)
+		return -(int)e->code;
+	if (h->url == NULL)
+		(void)snprintf(p->name, sizeof(p->name), "%s", reference_registry(&r->ref));
+	p->remote = r;
+	p->path = xstrdup(path);
+	if (h->url != NULL)
+		p->scheme = https ? SCHEME_HTTPS : SCHEME_HTTP;
+	else if (o->plain_http)
+		p->scheme = SCHEME_HTTP;
+	else if (reference_host_is_loopback(p->name) && h->ca.n == 0 && h->cert.n == 0)
+		p->scheme = SCHEME_HTTP_GUESSED;
+	p->proxy = strcmp(p->name, reference_registry(&r->ref)) != 0 &&
+		   strcmp(p->name, r->ref.host) != 0;
+	p->insecure = o->insecure || h->skip_verify;
+	p->resolve = o->push || hosts_can(h, "resolve");
+	p->pull = o->push || hosts_can(h, "pull");
+	p->ca = bytes_copy(h->ca);
+	p->cert = bytes_copy(h->cert);
+	p->key = bytes_copy(h->key);
+	p->headers = strs_copy(h->headers);
+	p->connect_ms = h->connect_ms != 0 ? (unsigned)h->connect_ms : o->connect_s * 1000;
+	place_login(p, o, registry);
+	r->nplaces++;
+	return 0;
+}
+
+static int
+places_make(struct remote *r, const struct remote_opts *o, struct err *e)
+{
+	static const struct registry_host itself = { .url = NULL };
+	const struct registry_host *v = o->hosts.n > 0 ? o->hosts.v : &itself;
+	uint32_t n = o->hosts.n > 0 ? o->hosts.n : 1;
+
+	for (uint32_t i = 0; i < n && r->nplaces < (o->push ? 1 : PLACES_MAX); i++)
+		if ((!o->push || hosts_can(&v[i], "push")) &&
+		    place_add(r, &v[i], o, i == n - 1, e) < 0)
+			return err_wrap(e, "registry hosts of %s", r->ref.host);
+	if (r->nplaces == 0)
+		return err_set(e, ERR_FAILED_PRECONDITION,
+		    "no host of registry %s may be pushed to: none has the capability push",
+		    r->ref.host);
+	return 0;
+}
+
+int
+remote_new(struct http *h, const struct reference *ref, const struct remote_opts *o,
+    struct remote **ret, struct err *e)
+{
+	AUTO(remote_free) struct remote *r = xcalloc(1, sizeof(*r));
+	int rc;
 
 	r->http = h;
 	r->ref = *ref;
-	r->scheme = o->plain_http					  ? SCHEME_HTTP
-		    : reference_host_is_loopback(reference_registry(ref)) ? SCHEME_HTTP_GUESSED
-									  : SCHEME_HTTPS;
-	r->insecure = o->insecure;
-	if (o->user != NULL && o->user[0] != '\0') {
-		r->user = xstrdup(o->user);
-		r->password = xstrdup(o->password == NULL ? "" : o->password);
-	}
+	r->push = o->push;
 	r->stall_s = o->stall_s;
-	r->connect_s = o->connect_s;
-	*ret = r;
+	r->mounts = strs_copy(o->mounts);
+	rc = places_make(r, o, e);
+	if (rc == 0)
+		*ret = TAKE(r);
+	return rc;
 }
 
 void
@@ -101,22 +198,49 @@ remote_free(struct remote **rp)
 
 		remote_cancel(&q);
 	}
-	http_cancel(&r->token_req);
-	wipe(&r->user);
-	wipe(&r->password);
-	wipe(&r->token);
-	free_ptr(&r->guess);
-	if (r->token_body.data != NULL)
-		explicit_bzero(r->token_body.data, r->token_body.size);
-	buf_free(&r->token_body);
+	for (unsigned i = 0; i < r->nplaces; i++)
+		place_free(&r->places[i]);
+	strs_free(&r->mounts);
 	free_ptr(rp);
 }
 
 const char *
 remote_host(const struct remote *r)
 {
-	return reference_registry(&r->ref);
+	return strcmp(r->ref.host, "docker.io") == 0 ? reference_registry(&r->ref) : r->ref.host;
 }
+
+bool
+remote_distrust(struct remote *r, unsigned place)
+{
+	r->places[place].failed = true;
+	for (unsigned i = 0; i < r->nplaces; i++)
+		if (!r->places[i].failed)
+			return true;
+	return false;
+}
+
+/* Where q may go next: the places that did not fail come first. False: nowhere. */
+static bool
+place_next(struct remote_req *q)
+{
+	const struct remote *r = q->remote;
+	bool tag = q->what != NULL && strchr(q->what, ':') == NULL;
+
+	for (int failed = 0; failed <= 1; failed++)
+		for (unsigned i = 0; i < r->nplaces; i++) {
+			const struct place *p = &r->places[i];
+
+			if ((q->tried >> i & 1) != 0 || p->failed != (failed == 1) ||
+			    !(tag ? p->resolve : p->pull))
+				continue;
+			q->place = i;
+			return true;
+		}
+	return false;
+}
+
+/* --- the end of a request ----------------------------------------------------------------------------- */
 
 static void
 req_free(struct remote_req **qp)
@@ -131,7 +255,10 @@ req_free(struct remote_req **qp)
 		q->next->prev = q->prev;
 	http_cancel(&q->http);
 	free_ptr(&q->what);
+	free_ptr(&q->url);
+	free_ptr(&q->to);
 	free_ptr(&q->accept);
+	strs_free(&q->headers);
 	free_ptr(qp);
 }
 
@@ -139,305 +266,115 @@ static void
 req_end(struct remote_req *q, struct remote_result *res)
 {
 	q->http = NULL; /* http frees it when its callback returns */
+	res->place = q->place;
 	q->done(q->arg, res);
 	req_free(&q);
 }
 
-/* --- what a refusal means --------------------------------------------------------------------------*/
-
-/* The registry's own words: errors[0].message of its JSON answer, escaped; "" when there are none. */
+/* What a place said, kept: the last one in the list has the last word, the first to fail is mentioned. */
 static void
-words_of(struct http_req *h, char *code, size_t code_size, char *words, size_t words_size)
+failure_keep(struct remote_req *q, const struct remote_result *res)
 {
-	AUTO(json_free_ptr) json_t *j = NULL;
-	const char *body = http_error_body(h), *text;
-	struct err ignored = ERR_ZERO;
-	json_t *first;
+	q->retry = q->retry || res->again == REMOTE_RETRY;
+	if (res->after_s > q->after_s)
+		q->after_s = res->after_s;
+	if (q->worst.code == ERR_NONE) {
+		q->worst = res->err;
+		q->worst_place = q->place;
+	} else if (q->place > q->worst_place) {
+		if (q->before.code == ERR_NONE)
+			q->before = q->worst;
+		q->worst = res->err;
+		q->worst_place = q->place;
+	} else if (q->before.code == ERR_NONE) {
+		q->before = res->err;
+	}
+}
 
-	code[0] = words[0] = '\0';
-	if (oci_json_parse(body, strlen(body), &j, &ignored) < 0)
+void
+req_failed(struct remote_req *q, struct remote_result *res)
+{
+	failure_keep(q, res);
+	q->tried |= 1ULL << q->place;
+	if (res->again != REMOTE_FINAL)
+		req_place(q)->failed = true;
+	free_ptr(&q->to);
+	q->bare = false;
+	q->tries = q->redirects = 0;
+	if (!q->begun && q->url == NULL && place_next(q)) {
+		req_send(q);
 		return;
-	first = json_array_get(json_object_get(j, "errors"), 0);
-	text = json_string_value(json_object_get(first, "code"));
-	(void)ident_show(text == NULL ? "" : text, code, code_size);
-	text = json_string_value(json_object_get(first, "message"));
-	(void)ident_show(text == NULL ? "" : text, words, words_size);
-}
-
-static void
-not_there(const struct remote_req *q, const char *code, struct err *e)
-{
-	const struct remote *r = q->remote;
-
-	if (strcmp(code, "NAME_UNKNOWN") == 0)
-		(void)err_set(e, ERR_NOT_FOUND, "repository %s not found at registry %s",
-		    r->ref.path, remote_host(r));
-	else if (strcmp(q->kind, "manifests") == 0 && strchr(q->what, ':') == NULL)
-		(void)err_set(e, ERR_NOT_FOUND, "tag \"%s\" of %s not found at registry %s",
-		    q->what, r->ref.path, remote_host(r));
-	else
-		(void)err_set(e, ERR_NOT_FOUND, "%s %s of %s not found at registry %s",
-		    strcmp(q->kind, "manifests") == 0 ? "manifest" : "blob", q->what, r->ref.path,
-		    remote_host(r));
-}
-
-static void
-denied(const struct remote_req *q, long status, const char *words, struct err *e)
-{
-	const struct remote *r = q->remote;
-
-	if (r->user != NULL)
-		(void)err_set(e, ERR_PERMISSION_DENIED,
-		    "registry %s does not let this user read %s (%ld%s%s): check --user "
-		    "NAME:PASSWORD",
-		    remote_host(r), r->ref.path, status, words[0] != '\0' ? ", " : "", words);
-	else
-		(void)err_set(e, ERR_PERMISSION_DENIED,
-		    "registry %s does not let anyone read %s without a login, or it does not exist "
-		    "(%ld%s%s): log in with --user NAME:PASSWORD",
-		    remote_host(r), r->ref.path, status, words[0] != '\0' ? ", " : "", words);
-}
-
-/* A status that is not 2xx as an error. */
-static void
-status_explain(struct remote_req *q, struct http_req *h, struct remote_result *res)
-{
-	long status = http_status(h);
-	char code[64], words[200];
-
-	words_of(h, code, sizeof(code), words, sizeof(words));
-	res->again = REMOTE_FINAL;
-	if (status == 404) {
-		not_there(q, code, &res->err);
-	} else if (status == 401 || status == 403) {
-		denied(q, status, words, &res->err);
-	} else if (status == 408 || status == 429 || status >= 500) {
-		(void)err_set(&res->err, status == 429 ? ERR_RESOURCE_EXHAUSTED : ERR_UNAVAILABLE,
-		    "registry %s answers %ld%s%s", remote_host(q->remote), status,
-		    words[0] != '\0' ? ": " : "", words);
-		res->again = REMOTE_RETRY;
-		res->after_s = remote_retry_after(http_header(h, "Retry-After", 0));
-	} else {
-		(void)err_set(&res->err, ERR_UNAVAILABLE, "registry %s answers %ld%s%s to %s/%s",
-		    remote_host(q->remote), status, words[0] != '\0' ? ": " : "", words, q->kind,
-		    q->what);
 	}
-}
-
-static void
-fault_explain(
-    const struct remote *r, enum http_fault fault, const char *text, struct remote_result *res)
-{
-	const char *host = remote_host(r);
-	char show[240];
-
-	(void)ident_show(text, show, sizeof(show));
-	res->again = REMOTE_FINAL;
-	switch (fault) {
-	case HTTP_CONNECT:
+	res->err = q->worst;
+	if (q->before.code != ERR_NONE)
 		(void)err_set(
-		    &res->err, ERR_UNAVAILABLE, "registry %s cannot be reached: %s", host, show);
-		res->again = REMOTE_CONNECT;
-		break;
-	case HTTP_TLS_PLAIN:
-		(void)err_set(&res->err, ERR_FAILED_PRECONDITION,
-		    "registry %s speaks plain HTTP, not TLS: use --plain-http if that is wanted",
-		    host);
-		break;
-	case HTTP_TLS:
-		(void)err_set(&res->err, ERR_FAILED_PRECONDITION,
-		    "no TLS connection with registry %s: %s (--skip-verify takes any certificate)",
-		    host, show);
-		break;
-	case HTTP_PLAIN_TLS:
-		(void)err_set(&res->err, ERR_FAILED_PRECONDITION,
-		    "registry %s does not answer in plain HTTP: %s", host, show);
-		break;
-	case HTTP_STALLED:
-	case HTTP_CUT:
-		(void)err_set(&res->err, ERR_UNAVAILABLE, "the connection to registry %s broke: %s",
-		    host, show);
+		    &res->err, q->worst.code, "%.240s; and %.240s", q->worst.msg, q->before.msg);
+	if (q->retry)
 		res->again = REMOTE_RETRY;
-		break;
-	default:
-		(void)err_set(
-		    &res->err, ERR_UNAVAILABLE, "registry %s answers badly: %s", host, show);
-		break;
-	}
+	res->after_s = q->after_s;
+	req_end(q, res);
 }
 
-/* --- tokens ------------------------------------------------------------------------------------- */
+/* --- redirects ---------------------------------------------------------------------------------------- */
 
-static void
-parked_fail(struct remote *r, const struct remote_result *res)
-{
-	struct remote_req *q = r->reqs;
-
-	while (q != NULL) {
-		struct remote_req *next = q->next;
-
-		if (q->parked) {
-			struct remote_result own = *res;
-
-			q->parked = false;
-			req_end(q, &own);
-			/* The callback may have ended others: start over, parked ones only shrink. */
-			next = r->reqs;
-		}
-		q = next;
-	}
-}
-
-static void
-parked_send(struct remote *r)
-{
-	for (struct remote_req *q = r->reqs; q != NULL; q = q->next) {
-		if (!q->parked)
-			continue;
-		q->parked = false;
-		req_send(q);
-	}
-}
-
-/* The token of the answer into r->token. */
-static int
-token_read(struct remote *r, struct err *e)
-{
-	AUTO(json_free_ptr) json_t *j = NULL;
-	const char *token;
-	size_t n;
-
-	if (oci_json_parse(r->token_body.data, r->token_body.len, &j, e) < 0)
-		return err_wrap(e, "answer of the token service of registry %s", remote_host(r));
-	token = json_string_value(json_object_get(j, "token"));
-	if (token == NULL)
-		token = json_string_value(json_object_get(j, "access_token"));
-	n = token == NULL ? 0 : strlen(token);
-	if (n == 0 || n > TOKEN_MAX)
-		return err_set(e, ERR_UNAVAILABLE,
-		    "the token service of registry %s gives no usable token", remote_host(r));
-	for (size_t i = 0; i < n; i++)
-		if (token[i] <= ' ' || token[i] >= 0x7f)
-			return err_set(e, ERR_UNAVAILABLE,
-			    "the token service of registry %s gives a token with bytes that no "
-			    "header "
-			    "may have",
-			    remote_host(r));
-	wipe(&r->token);
-	r->token = xstrdup(token);
-	r->token_serial++;
-	return 0;
-}
-
-static enum http_take
-token_take(void *arg, struct http_req *h, const void *p, size_t n)
-{
-	struct remote *r = arg;
-
-	(void)h;
-	return buf_add(&r->token_body, p, n) < 0 ? HTTP_STOP : HTTP_TAKEN;
-}
-
-static void
-token_done(void *arg, struct http_req *h, enum http_fault fault, const char *text)
-{
-	struct remote *r = arg;
-	struct remote_result res = { .again = REMOTE_FINAL };
-
-	r->token_req = NULL;
-	if (fault == HTTP_STOPPED) {
-		(void)err_set(&res.err, ERR_UNAVAILABLE,
-		    "the token service of registry %s answers more than %d bytes", remote_host(r),
-		    TOKEN_BODY_MAX);
-	} else if (fault != HTTP_OK) {
-		fault_explain(r, fault, text, &res);
-		(void)err_wrap(&res.err, "token service %.120s", r->challenge.realm);
-	} else if (http_status(h) / 100 == 2) {
-		(void)token_read(r, &res.err);
-	} else if (http_status(h) == 401 || http_status(h) == 403) {
-		(void)err_set(&res.err, ERR_PERMISSION_DENIED,
-		    r->user != NULL
-			? "registry %s does not accept this user and password for %s (%ld): check "
-			  "--user NAME:PASSWORD"
-			: "registry %s does not let anyone read %s without a login, or it does not "
-			  "exist (%ld): log in with --user NAME:PASSWORD",
-		    remote_host(r), r->ref.path, http_status(h));
-	} else {
-		(void)err_set(&res.err, ERR_UNAVAILABLE,
-		    "the token service of registry %s answers %ld", remote_host(r), http_status(h));
-		if (http_status(h) >= 500 || http_status(h) == 429)
-			res.again = REMOTE_RETRY;
-	}
-	if (res.err.code == ERR_NONE)
-		parked_send(r);
-	else
-		parked_fail(r, &res);
-}
-
-static void
-token_start(struct remote *r)
-{
-	const struct challenge *ch = &r->challenge;
-	AUTO(free_ptr) char *service = http_escape(ch->service);
-	AUTO(free_ptr) char *scope = xasprintf("repository:%s:pull", r->ref.path);
-	AUTO(free_ptr) char *scope_text = http_escape(scope);
-	AUTO(free_ptr)
-	char *url = xasprintf("%s%sservice=%s&scope=%s", ch->realm,
-	    strchr(ch->realm, '?') == NULL ? "?" : "&", service, scope_text);
-	struct http_get get = {
-		.url = url,
-		.user = r->user,
-		.password = r->password,
-		.insecure = r->insecure,
-		.stall_s = r->stall_s,
-		.connect_s = r->connect_s,
-		.body = token_take,
-		.done = token_done,
-		.arg = r,
-	};
-
-	buf_free(&r->token_body);
-	r->token_body = BUF_LIMIT(TOKEN_BODY_MAX);
-	r->token_req = http_start(r->http, &get);
-}
-
-/* A 401 for q: true when q will be sent again with what was asked for. */
+/* "scheme://host:port" of a URL is the one that place p is asked by. */
 static bool
-authorize(struct remote_req *q, struct http_req *h, struct err *e)
+same_origin(const struct place *p, const char *url)
 {
-	struct remote *r = q->remote;
-	struct challenge ch = { .basic = false };
-	const char *header;
+	bool https = strncasecmp(url, "https://", 8) == 0;
+	const char *at = url + (https ? 8 : 7);
+	size_t n = strcspn(at, "/?#");
 
-	/* Somebody else's request has got a newer token meanwhile. */
-	if (q->had_auth && r->token != NULL && q->token_serial != r->token_serial &&
-	    q->tries < AUTH_TRIES) {
-		req_send(q);
-		return true;
-	}
-	for (unsigned i = 0; (header = http_header(h, "WWW-Authenticate", i)) != NULL && i < 8; i++)
-		challenge_read(header, &ch);
-	/* A token grows old; a fresh one that is refused at once is a refusal. */
-	if (q->tries >= AUTH_TRIES || (q->had_auth && !(ch.bearer && q->tries < 2)))
-		return false;
-	if (ch.bearer) {
-		if (realm_check(remote_host(r), r->scheme != SCHEME_HTTPS, ch.realm, e) < 0)
-			return false;
-		r->challenge = ch;
-		q->parked = true;
-		if (r->token_req == NULL)
-			token_start(r);
-		return true;
-	}
-	if (ch.basic && r->user != NULL) {
-		r->basic = true;
-		req_send(q);
-		return true;
-	}
-	return false;
+	return https == (p->scheme == SCHEME_HTTPS) && n == strlen(p->name) &&
+	       strncasecmp(at, p->name, n) == 0;
 }
 
-/* --- requests ----------------------------------------------------------------------------------- */
+static int
+redirect_check(const struct remote_req *q, const char *url, struct err *e)
+{
+	const struct place *p = req_place(q);
+	bool https = q->to != NULL ? strncasecmp(q->to, "https:", 6) == 0
+				   : p->scheme == SCHEME_HTTPS;
+	char show[160];
+
+	if (url == NULL)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "registry %s answers badly: a redirect that leads nowhere, or to what is not "
+		    "http",
+		    p->name);
+	if (q->redirects >= REDIRECTS_MAX)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "registry %s answers badly: more than %d redirects, the last to %s", p->name,
+		    REDIRECTS_MAX, ident_show(url, show, sizeof(show)));
+	return same_origin(p, url) ? 0 : realm_check(p->name, !https, "redirects to", url, e);
+}
+
+/* A redirect is followed, or is an error. */
+static void
+redirect(struct remote_req *q, struct http_req *h)
+{
+	struct remote_result res = { .http = h, .again = REMOTE_FINAL };
+	const char *url = http_redirect(h);
+
+	if (redirect_check(q, url, &res.err) < 0) {
+		req_failed(q, &res);
+		return;
+	}
+	free_ptr(&q->to);
+	q->to = xstrdup(url);
+	q->bare = q->bare || !same_origin(req_place(q), url);
+	q->redirects++;
+	req_send(q);
+}
+
+static bool
+is_redirect(const struct remote_req *q, long status)
+{
+	return q->method <= HTTP_HEAD &&
+	       (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
+}
+
+/* --- requests ----------------------------------------------------------------------------------------- */
 
 /* The words of a server that speaks TLS and was asked in plain HTTP. */
 static bool
@@ -449,50 +386,72 @@ wants_tls(enum http_fault fault, struct http_req *h)
 
 /* Loopback registries are asked in plain HTTP first; may this answer mean that they speak TLS? */
 static bool
-guessed_wrong(const struct remote *r, enum http_fault fault, struct http_req *h)
+guessed_wrong(const struct place *p, enum http_fault fault, struct http_req *h)
 {
-	if (r->scheme != SCHEME_HTTP_GUESSED || r->answered)
+	if (p->scheme != SCHEME_HTTP_GUESSED || p->answered)
 		return false;
 	return fault == HTTP_PLAIN_TLS || (fault == HTTP_CUT && !http_heard(h)) ||
 	       wants_tls(fault, h);
 }
 
 static void
+on_answer(struct remote_req *q, struct http_req *h)
+{
+	struct remote_result res = { .http = h };
+	long status = http_status(h);
+
+	req_place(q)->answered = true;
+	if (is_redirect(q, status)) {
+		redirect(q, h);
+		return;
+	}
+	if (status == 401 && !q->bare && authorize(q, h, &res.err))
+		return;
+	if (status / 100 == 2) {
+		req_end(q, &res);
+		return;
+	}
+	if (res.err.code == ERR_NONE)
+		status_explain(q, h, &res);
+	req_failed(q, &res);
+}
+
+static void
 on_done(void *arg, struct http_req *h, enum http_fault fault, const char *text)
 {
 	struct remote_req *q = arg;
-	struct remote *r = q->remote;
+	struct place *p = req_place(q);
 	struct remote_result res = { .http = h };
 
 	q->http = NULL;
-	if (guessed_wrong(r, fault, h)) {
-		r->scheme = SCHEME_HTTPS;
-		r->guess = xstrdup(text);
+	if (guessed_wrong(p, fault, h)) {
+		p->scheme = SCHEME_HTTPS;
+		p->guess = xstrdup(text);
 		q->tries--;
 		req_send(q);
 		return;
 	}
 	if (fault == HTTP_STOPPED) {
 		res.stopped = true;
-	} else if (fault != HTTP_OK && r->guess != NULL && !r->answered &&
-		   (fault == HTTP_TLS_PLAIN || fault == HTTP_TLS) &&
-		   strstr(text, "certificate") ==
-		       NULL) { /* neither: what came first is the better story */
-		fault_explain(r, HTTP_PLAIN_TLS, r->guess, &res);
-	} else if (fault != HTTP_OK) {
-		fault_explain(r, fault, text, &res);
-	} else if (wants_tls(fault, h)) {
+		req_end(q, &res);
+		return;
+	}
+	if (fault == HTTP_OK && !wants_tls(fault, h)) {
+		on_answer(q, h);
+		return;
+	}
+	if (fault == HTTP_OK)
 		(void)err_set(&res.err, ERR_FAILED_PRECONDITION,
 		    "registry %s speaks TLS (HTTPS), not plain HTTP: leave --plain-http away",
-		    remote_host(r));
-	} else {
-		r->answered = true;
-		if (http_status(h) == 401 && authorize(q, h, &res.err))
-			return;
-		if (http_status(h) / 100 != 2 && res.err.code == ERR_NONE)
-			status_explain(q, h, &res);
-	}
-	req_end(q, &res);
+		    p->name);
+	else if (p->guess != NULL && !p->answered &&
+		 (fault == HTTP_TLS_PLAIN || fault == HTTP_TLS) &&
+		 strstr(text, "certificate") ==
+		     NULL) /* neither: what came first is the better story */
+		fault_explain(p, HTTP_PLAIN_TLS, p->guess, &res);
+	else
+		fault_explain(p, fault, text, &res);
+	req_failed(q, &res);
 }
 
 static enum http_take
@@ -500,42 +459,82 @@ on_body(void *arg, struct http_req *h, const void *p, size_t n)
 {
 	struct remote_req *q = arg;
 
-	q->remote->answered = true;
+	req_place(q)->answered = true;
+	q->begun = true;
 	return q->body(q->arg, h, p, n);
 }
 
-static void
+static ssize_t
+on_read(void *arg, void *p, size_t n)
+{
+	struct remote_req *q = arg;
+
+	return q->read(q->arg, p, n);
+}
+
+static char *
+url_make(const struct remote_req *q)
+{
+	const struct place *p = req_place(q);
+	const struct remote *r = q->remote;
+
+	if (q->to != NULL || q->url != NULL)
+		return xstrdup(q->to != NULL ? q->to : q->url);
+	return xasprintf("%s://%s%s/%s/%s/%s%s%s", p->scheme == SCHEME_HTTPS ? "https" : "http",
+	    p->name, p->path, r->ref.path, q->kind, q->what,
+	    !p->proxy			   ? ""
+	    : strchr(q->what, '?') == NULL ? "?ns="
+					   : "&ns=",
+	    p->proxy ? r->ref.host : "");
+}
+
+void
 req_send(struct remote_req *q)
 {
-	struct remote *r = q->remote;
+	struct place *p = req_place(q);
+	AUTO(free_ptr) char *url = url_make(q);
 	AUTO(free_ptr)
-	char *url = xasprintf("%s://%s/v2/%s/%s/%s", r->scheme == SCHEME_HTTPS ? "https" : "http",
-	    remote_host(r), r->ref.path, q->kind, q->what);
-	struct http_get get = {
+	const char **headers = xcalloc(p->headers.n + q->headers.n + 1, sizeof(*headers));
+	struct http_ask ask = {
+		.method = q->method,
 		.url = url,
 		.accept = q->accept,
-		.user = r->basic ? r->user : NULL,
-		.password = r->password,
-		.bearer = r->token,
+		.headers = { .v = headers },
 		.from = q->from,
-		.to = q->to,
-		.insecure = r->insecure,
-		.redirects = true,
-		.stall_s = r->stall_s,
-		.connect_s = r->connect_s,
-		.body = on_body,
+		.to = q->until,
+		.read = q->read == NULL ? NULL : on_read,
+		.size = q->size,
+		.ca = p->ca,
+		.insecure = p->insecure,
+		.multiplex = strcmp(q->kind, "manifests") == 0,
+		.stall_s = q->remote->stall_s,
+		.connect_ms = p->connect_ms,
+		.body = q->body == NULL ? NULL : on_body,
 		.done = on_done,
 		.arg = q,
 	};
 
+	for (uint32_t i = 0; i < q->headers.n; i++)
+		headers[ask.headers.n++] = q->headers.v[i];
+	for (uint32_t i = 0; i < p->headers.n && !q->bare; i++)
+		headers[ask.headers.n++] = p->headers.v[i];
+	if (!q->bare) {
+		ask.user = p->basic ? p->user : NULL;
+		ask.password = p->password;
+		ask.bearer = p->token;
+		ask.cert = p->cert;
+		ask.key = p->key;
+	}
 	q->tries++;
-	q->had_auth = r->basic || r->token != NULL;
-	q->token_serial = r->token_serial;
-	q->http = http_start(r->http, &get);
+	q->had_auth = p->basic || p->token != NULL;
+	q->token_serial = p->token_serial;
+	if (q->rewind != NULL)
+		q->rewind(q->arg);
+	q->http = http_start(q->remote->http, &ask);
 }
 
 struct remote_req *
-remote_start(struct remote *r, const struct remote_get *get)
+remote_start(struct remote *r, const struct remote_ask *ask)
 {
 	struct remote_req *q = xcalloc(1, sizeof(*q));
 
@@ -544,14 +543,24 @@ remote_start(struct remote *r, const struct remote_get *get)
 	if (r->reqs != NULL)
 		r->reqs->prev = q;
 	r->reqs = q;
-	q->kind = get->kind;
-	q->what = xstrdup(get->what);
-	q->accept = get->accept == NULL ? NULL : xstrdup(get->accept);
-	q->from = get->from;
-	q->to = get->to;
-	q->body = get->body;
-	q->done = get->done;
-	q->arg = get->arg;
+	q->method = ask->method;
+	q->kind = ask->kind;
+	q->what = xstrdup(ask->what);
+	q->url = ask->url == NULL ? NULL : xstrdup(ask->url);
+	q->accept = ask->accept == NULL ? NULL : xstrdup(ask->accept);
+	q->headers = strs_copy(ask->headers);
+	q->from = ask->from;
+	q->until = ask->to;
+	q->read = ask->read;
+	q->rewind = ask->rewind;
+	q->size = ask->size;
+	q->body = ask->body;
+	q->done = ask->done;
+	q->arg = ask->arg;
+	if (!place_next(q))
+		q->place = r->nplaces - 1; /* nobody has the capability: the registry itself has */
+	if (q->url != NULL && !same_origin(req_place(q), q->url))
+		q->bare = true;
 	req_send(q);
 	return q;
 }
@@ -568,4 +577,25 @@ remote_cancel(struct remote_req **q)
 {
 	if (*q != NULL)
 		req_free(q);
+}
+
+char *
+remote_location(struct remote *r, const struct remote_result *res)
+{
+	const struct place *p = &r->places[res->place];
+	const char *to = res->http == NULL ? NULL : http_header(res->http, "Location", 0);
+	struct err ignored = ERR_ZERO;
+
+	if (to == NULL || strlen(to) > 4096)
+		return NULL;
+	for (const char *c = to; *c != '\0'; c++)
+		if (*c <= ' ' || *c >= 0x7f)
+			return NULL;
+	if (to[0] == '/' && to[1] != '/')
+		return xasprintf(
+		    "%s://%s%s", p->scheme == SCHEME_HTTPS ? "https" : "http", p->name, to);
+	if (!same_origin(p, to) &&
+	    realm_check(p->name, p->scheme != SCHEME_HTTPS, "uploads to", to, &ignored) < 0)
+		return NULL;
+	return xstrdup(to);
 }

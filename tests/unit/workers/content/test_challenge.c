@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -89,7 +90,7 @@ realms(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct err e = ERR_ZERO;
-		int r = realm_check(cases[i].host, cases[i].plain, cases[i].realm, &e);
+		int r = realm_check(cases[i].host, cases[i].plain, "names", cases[i].realm, &e);
 
 		if ((r == 0) != cases[i].ok)
 			fail_msg("%s from %s: %d %s", cases[i].realm, cases[i].host, r, e.msg);
@@ -100,11 +101,23 @@ realms(void **state)
 static void
 retry_after(void **state)
 {
+	time_t soon = time(NULL) + 12;
+	struct tm tm;
+	char date[64];
+	unsigned s;
+
 	(void)state;
+	assert_true(
+	    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&soon, &tm)) > 0);
+	s = remote_retry_after(date);
+	assert_true(s >= 10 && s <= 12);
+	assert_int_equal(remote_retry_after("Wed, 21 Oct 2099 07:28:00 GMT"), 30);
+	assert_int_equal(remote_retry_after("Wed, 21 Oct 2099 07:28:00 GMT and more"), 0);
+	assert_int_equal(remote_retry_after("7 sheep"), 0);
 	assert_int_equal(remote_retry_after(NULL), 0);
 	assert_int_equal(remote_retry_after("7"), 7);
 	assert_int_equal(remote_retry_after("99999999999999999999"), 30);
-	assert_int_equal(remote_retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), 0);
+	assert_int_equal(remote_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), 0);
 	assert_int_equal(remote_retry_after("-5"), 0);
 	assert_int_equal(remote_retry_after(""), 0);
 }

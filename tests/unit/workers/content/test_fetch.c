@@ -263,7 +263,7 @@ begin(struct bench *b, const char *mode, uint64_t size, struct waiter *w)
 	*w = (struct waiter){ .done = 0 };
 	assert_int_equal(reference_parse(name, &ref, &e), 0);
 	assert_int_equal(http_load(b->c.http, &e), 0);
-	remote_new(b->c.http, &ref, &o, &w->remote);
+	assert_int_equal(remote_new(b->c.http, &ref, &o, &w->remote, &e), 0);
 	w->fetch = fetch_start(&b->c, w->remote, &b->digest, size, on_done, on_moved, w);
 	assert_int_equal(w->done, 0);
 }
