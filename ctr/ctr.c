@@ -132,7 +132,7 @@ ctr_send(struct ctr *c, const struct method *m, const void *req, client_done_fn 
 	return r;
 }
 
-/* A request in hand: its answer goes into the caller's arena by way of its wire form. */
+/* A request in hand. */
 struct asked {
 	const struct method *method;
 	struct arena *arena;
@@ -148,7 +148,6 @@ static void
 on_answer(void *arg, const void *rep, const struct err *e)
 {
 	struct asked *q = arg;
-	AUTO(buf_free) struct buf copy = BUF_ZERO;
 
 	q->answered = true;
 	if (rep == NULL) {
@@ -156,12 +155,7 @@ on_answer(void *arg, const void *rep, const struct err *e)
 		q->result = -(int)e->code;
 		return;
 	}
-	q->result = wire_encode(q->method->rep, rep, &copy, q->e);
-	if (q->result == 0) {
-		const char *kept = arena_memdup(q->arena, copy.data, copy.len);
-
-		q->result = wire_decode(q->method->rep, kept, copy.len, q->arena, q->rep, q->e);
-	}
+	q->result = wire_copy(q->method->rep, rep, q->arena, q->rep, q->e);
 }
 
 static void

@@ -418,12 +418,11 @@ struct sync_wait {
 	int result;
 };
 
-/* rep dies with the callback: it goes into the caller's arena by way of its wire form. */
+/* rep dies with the callback. */
 static void
 on_sync_done(void *arg, const void *rep, const struct err *e)
 {
 	struct sync_wait *w = arg;
-	AUTO(buf_free) struct buf copy = BUF_ZERO;
 
 	w->answered = true;
 	if (rep == NULL) {
@@ -431,12 +430,7 @@ on_sync_done(void *arg, const void *rep, const struct err *e)
 		w->result = -(int)e->code;
 		return;
 	}
-	w->result = wire_encode(w->method->rep, rep, &copy, w->e);
-	if (w->result == 0) {
-		const char *kept = arena_memdup(w->a, copy.data, copy.len);
-
-		w->result = wire_decode(w->method->rep, kept, copy.len, w->a, w->rep, w->e);
-	}
+	w->result = wire_copy(w->method->rep, rep, w->a, w->rep, w->e);
 }
 
 int
