@@ -118,7 +118,7 @@ int
 ctr_send(struct ctr *c, const struct method *m, const void *req, client_done_fn *done, void *arg,
     struct client_call **ret_call, struct err *e)
 {
-	struct client_opts opts = { .ns = c->ns, .deadline_ms = c->timeout_ms };
+	struct client_opts opts = { .ns = c->ns, .lease = c->lease, .deadline_ms = c->timeout_ms };
 	int r = ctr_connect(c, e);
 
 	if (r < 0)
@@ -189,9 +189,10 @@ ctr_call_progress(struct ctr *c, const struct method *m, const void *req, struct
 	struct asked q = {
 		.method = m, .arena = a, .rep = rep, .e = e, .on_progress = on_progress, .arg = arg
 	};
-	struct client_opts opts = {
-		.ns = c->ns, .deadline_ms = c->timeout_ms, .on_progress = on_asked_progress
-	};
+	struct client_opts opts = { .ns = c->ns,
+		.lease = c->lease,
+		.deadline_ms = c->timeout_ms,
+		.on_progress = on_asked_progress };
 	struct client_call *call = NULL;
 	uint64_t start = clock_mono_ns();
 	int r = ctr_connect(c, e);

@@ -75,6 +75,7 @@ struct ctr {
 	bool ns_given; /* by option or environment */
 	bool debug, no_daemon;
 	uint64_t timeout_ms; /* 0 = as each command thinks */
+	char *lease;	     /* what requests make belongs to it; see blobs.h */
 	struct loop *loop;
 	struct client *client;
 
@@ -118,6 +119,7 @@ int ctr_format(const struct opts *o, bool *ret_json, struct err *e);
 int ctr_map(const char *what, struct strs words, struct arena *a, struct kvs *ret, struct err *e);
 
 /* The verbs. */
+verb_fn images_import, images_export, images_convert;
 verb_fn images_pull, images_list, images_info, images_remove, images_tag;
 verb_fn containers_create, containers_start, containers_list, containers_info, containers_logs,
     containers_stop, containers_kill, containers_delete;

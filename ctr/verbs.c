@@ -5,6 +5,7 @@
 #include "ctr/create.h"
 #include "ctr/ctr.h"
 #include "ctr/list.h"
+#include "ctr/walk.h"
 
 #define MANY UINT_MAX
 
@@ -49,6 +50,31 @@ static const struct opt platform_opts[] = {
 
 static const struct opt remove_opts[] = {
 	{ "force", 'f', OPT_FLAG, NULL, "Also when a container was made from it.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt import_opts[] = {
+	{ "base-name", 0, OPT_TEXT, "NAME",
+	    "Repository for images that the archive names by a tag only, or not at all; and of "
+	    "images "
+	    "with a full name only those in it. Default: import-DATE, and all of them.",
+	    NULL },
+	{ "index-name", 0, OPT_TEXT, "NAME", "Give this name to the archive as a whole.", NULL },
+	{ "digests", 0, OPT_FLAG, NULL, "Name each image by its digest as well: NAME@sha256:...",
+	    NULL },
+	{ "skip-digest-for-named", 0, OPT_FLAG, NULL,
+	    "With --digests: only images that have no other name.", NULL },
+	{ "no-unpack", 0, OPT_FLAG, NULL, "Leave the layers to be unpacked when first needed.",
+	    NULL },
+	{ "label", 0, OPT_LIST, "KEY=VALUE", "Put a label on the images.", NULL },
+	{ "quiet", 'q', OPT_FLAG, NULL, "Print the names only.", NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt export_opts[] = {
+	{ "skip-manifest-json", 0, OPT_FLAG, NULL,
+	    "Leave out manifest.json, which docker load needs.", NULL },
 	{ .name = NULL },
 };
 
@@ -310,6 +336,51 @@ const struct verb verbs[] = {
 	    .min_args = 1,
 	    .max_args = MANY,
 	    .run = images_remove },
+	{ .group = "images",
+	    .name = "import",
+	    .also = "load",
+	    .args = "FILE",
+	    .brief = "take images from an archive or a folder",
+	    .text = "Takes images from an OCI layout (an archive or a folder, as skopeo, buildah, "
+		    "umoci and "
+		    "ctr images export write them) or from what docker save wrote, and unpacks "
+		    "them. FILE - "
+		    "is stdin. gzip, zstd, bzip2 and xz are seen through. Names are those that the "
+		    "archive "
+		    "gives, completed as docker does; an image of that name is replaced. Prints "
+		    "the name and "
+		    "digest of each.\n\n"
+		    "Of an image for several platforms the host's is taken unless another one is "
+		    "asked for. "
+		    "Nothing appears before all of it is there and verified; when it fails or is "
+		    "interrupted "
+		    "nothing is left.",
+	    .examples = "ctr images import image.tar\n"
+			"docker save app:1 | ctr images import -\n"
+			"ctr images import --base-name registry.example.com/app --digests layout/",
+	    .opts = { import_opts, wanted_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = images_import },
+	{ .group = "images",
+	    .name = "export",
+	    .also = "save",
+	    .args = "FILE IMAGE...",
+	    .brief = "write images to an archive",
+	    .text =
+		"Writes the images as an OCI layout archive, which skopeo, buildah, umoci, "
+		"containerd and "
+		"ctr images import read, and docker load and podman load too. FILE - is stdout. "
+		"The "
+		"same images give the same bytes. Of an image for several platforms the host's is "
+		"written unless another one is asked for. The file appears when all of it is "
+		"written.",
+	    .examples = "ctr images export app.tar registry.example.com/app:1\n"
+			"ctr images export - nginx redis | ssh host ctr images import -",
+	    .opts = { export_opts, wanted_opts },
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .run = images_export },
 	{ .group = "images",
 	    .name = "tag",
 	    .args = "IMAGE NEW_NAME...",

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blobs - see blobs.h */
+#include "ctr/blobs.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/auto.h"
+#include "lib/base/clock.h"
+#include "lib/base/ident.h"
+#include "lib/oci/json.h"
+
+#define LEASE_S (24 * 3600)
+#define GC_REF "containerd.io/gc.ref.content."
+
+/* --- reading -------------------------------------------------------------------------------------- */
+
+static int
+size_check(const struct oci_desc *d, uint64_t size, struct err *e)
+{
+	return size == d->size
+		   ? 0
+		   : err_set(e, ERR_DATA_LOSS, "blob %s has %llu bytes, not %llu", d->digest.text,
+			 (unsigned long long)size, (unsigned long long)d->size);
+}
+
+int
+blob_check(struct ctr *c, const struct oci_desc *d, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	const struct blob_ref req = { .digest = d->digest.text };
+	struct blob rep;
+	int r = ctr_call(c, &content_blob_stat_method, &req, &a, &rep, e);
+
+	return r < 0 ? r : size_check(d, rep.size, e);
+}
+
+int
+blob_copy(struct ctr *c, const struct oci_desc *d, blob_sink_fn *sink, void *arg, struct err *e)
+{
+	struct blob_read_req req = { .digest = d->digest.text };
+	int r = 0;
+
+	while (r == 0 && req.offset < d->size) {
+		AUTO(arena_free) struct arena a = ARENA_ZERO;
+		struct blob_read_rep rep;
+
+		if ((r = ctr_call(c, &content_blob_read_method, &req, &a, &rep, e)) < 0 ||
+		    (r = size_check(d, rep.total, e)) < 0)
+			return r;
+		if (rep.data.n == 0)
+			return err_set(e, ERR_DATA_LOSS, "blob %s ends early", d->digest.text);
+		r = sink(arg, rep.data.p, rep.data.n, e);
+		req.offset += rep.data.n;
+	}
+	return r;
+}
+
+static int
+text_add(void *arg, const void *p, size_t n, struct err *e)
+{
+	return buf_add(arg, p, n) == 0 ? 0 : err_set(e, ERR_RESOURCE_EXHAUSTED, "too large");
+}
+
+int
+blob_text(struct ctr *c, const struct oci_desc *d, struct buf *out, struct err *e)
+{
+	struct digest got;
+	int r;
+
+	if (d->size > OCI_JSON_MAX)
+		return err_set(e, ERR_RESOURCE_EXHAUSTED,
+		    "document %s has %llu bytes: at most %u are allowed", d->digest.text,
+		    (unsigned long long)d->size, OCI_JSON_MAX);
+	r = blob_copy(c, d, text_add, out, e);
+	if (r < 0)
+		return r;
+	digest_of(d->digest.alg, buf_str(out), out->len, &got);
+	return digest_equal(&got, &d->digest)
+		   ? 0
+		   : err_set(e, ERR_DATA_LOSS, "blob %s is damaged: its digest is %s",
+			 d->digest.text, got.text);
+}
+
+/* --- writing -------------------------------------------------------------------------------------- */
+
+struct upload {
+	struct ctr *c;
+	char ref[16 + 2 * 12];
+	const char *want; /* NULL: any digest */
+	uint64_t at, size;
+};
+
+/* 1: the blob is here already. */
+static int
+upload_add(struct upload *u, const void *p, size_t n, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct ingest_write_req req = { .ref = u->ref,
+		.offset = u->at,
+		.data = { .p = p, .n = (uint32_t)n },
+		.total = u->size == BLOB_TO_END ? 0 : u->size,
+		.expected = u->want };
+	struct ingest_info rep;
+	int r = ctr_call(u->c, &content_ingest_write_method, &req, &a, &rep, e);
+
+	if (r == -ERR_ALREADY_EXISTS) {
+		*e = ERR_ZERO;
+		return 1;
+	}
+	u->at += n;
+	return r;
+}
+
+static int
+upload_commit(struct upload *u, struct oci_desc *ret, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	const struct ingest_commit_req req = { .ref = u->ref, .size = u->at, .expected = u->want };
+	struct blob rep;
+	int r = ctr_call(u->c, &content_ingest_commit_method, &req, &a, &rep, e);
+
+	if (r < 0 || ret == NULL)
+		return r;
+	ret->size = rep.size;
+	return digest_parse(rep.digest, &ret->digest, e);
+}
+
+static void
+upload_abort(struct upload *u)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	const struct ingest_ref req = { .ref = u->ref };
+	struct err ignored = ERR_ZERO; /* its lease takes it away as well, a little later */
+	struct nothing rep;
+	int caught = u->c->caught;
+
+	u->c->caught = 0;
+	(void)ctr_call(u->c, &content_ingest_abort_method, &req, &a, &rep, &ignored);
+	u->c->caught = caught;
+}
+
+/* 1: it is here already. */
+static int
+upload_run(struct upload *u, blob_source_fn *source, void *arg, struct err *e)
+{
+	AUTO(free_ptr) char *piece = xcalloc(1, BLOB_PIECE);
+	size_t n = 1, got;
+	int r = 0;
+
+	/* The first one is sent even when it is empty: it makes the ingest. */
+	for (bool first = true; r == 0 && (n > 0 || first); first = false) {
+		for (n = 0, got = 1; r == 0 && got > 0 && n < BLOB_PIECE; n += got)
+			r = source(arg, piece + n, BLOB_PIECE - n, &got, e);
+		if (r == 0 && u->size != BLOB_TO_END && u->at + n > u->size)
+			return err_set(e, ERR_INVALID_ARGUMENT,
+			    "more than the %llu bytes it should have", (unsigned long long)u->size);
+		if (r == 0 && (n > 0 || first))
+			r = upload_add(u, piece, n, e);
+	}
+	if (r == 0 && u->size != BLOB_TO_END && u->at != u->size)
+		return err_set(e, ERR_INVALID_ARGUMENT, "%llu bytes of %llu",
+		    (unsigned long long)u->at, (unsigned long long)u->size);
+	return r;
+}
+
+int
+blob_put(struct ctr *c, const struct digest *want, uint64_t size, blob_source_fn *source, void *arg,
+    struct oci_desc *ret, struct err *e)
+{
+	struct upload u = { .c = c, .want = want == NULL ? NULL : want->text, .size = size };
+	char random[2 * 12 + 1];
+	int r;
+
+	ident_random(random, 12);
+	(void)snprintf(u.ref, sizeof(u.ref), "ctr-%s", random);
+	r = upload_run(&u, source, arg, e);
+	if (r == 0)
+		r = upload_commit(&u, ret, e);
+	else if (r == 1 && ret != NULL)
+		ret->digest = *want, ret->size = size;
+	if (r < 0)
+		upload_abort(&u);
+	return r < 0 ? r : 0;
+}
+
+struct text_source {
+	const struct buf *text;
+	size_t at;
+};
+
+static int
+text_read(void *arg, void *to, size_t n, size_t *ret_n, struct err *e)
+{
+	struct text_source *s = arg;
+	size_t left = s->text->len - s->at;
+
+	(void)e;
+	*ret_n = n < left ? n : left;
+	memcpy(to, buf_str(s->text) + s->at, *ret_n);
+	s->at += *ret_n;
+	return 0;
+}
+
+int
+blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e)
+{
+	struct text_source s = { .text = text };
+	struct digest d;
+
+	digest_of(DIGEST_SHA256, buf_str(text), text->len, &d);
+	return blob_put(c, &d, text->len, text_read, &s, ret, e);
+}
+
+/* --- labels and leases ---------------------------------------------------------------------------- */
+
+static void
+refer_to(struct blob_update_req *req, struct arena *a, const char *what, const char *digest)
+{
+	const char *field = arena_printf(a, "labels." GC_REF "%s", what);
+
+	req->labels.v[req->labels.n++] = (struct kv){ .k = field + strlen("labels."), .v = digest };
+	req->fields.v[req->fields.n++] = field;
+}
+
+int
+blob_refer(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc, const bool *taken,
+    struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	size_t room = doc->ndescs + 1;
+	struct blob_update_req req = { .digest = d->digest.text,
+		.labels = { .v = arena_calloc(&a, room, sizeof(struct kv)) },
+		.fields = { .v = arena_calloc(&a, room, sizeof(char *)) } };
+	struct blob rep;
+	char what[24];
+
+	if (doc->kind == OCI_KIND_MANIFEST)
+		refer_to(&req, &a, "config", doc->config.digest.text);
+	for (size_t i = 0, n = 0; i < doc->ndescs; i++) {
+		if (taken != NULL && !taken[i])
+			continue;
+		(void)snprintf(
+		    what, sizeof(what), "%c.%zu", doc->kind == OCI_KIND_MANIFEST ? 'l' : 'm', n++);
+		refer_to(&req, &a, what, doc->descs[i].digest.text);
+	}
+	return ctr_call(c, &content_blob_update_method, &req, &a, &rep, e);
+}
+
+int
+lease_begin(struct ctr *c, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	char end[32];
+	time_t at = (time_t)(clock_real_ns() / 1000000000) + LEASE_S;
+	struct tm tm;
+	struct kv expire = { .k = "containerd.io/gc.expire", .v = end };
+	const struct lease_create_req req = { .labels = { .v = &expire, .n = 1 } };
+	struct lease rep;
+	int r;
+
+	(void)strftime(end, sizeof(end), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+	r = ctr_call(c, &content_lease_create_method, &req, &a, &rep, e);
+	if (r == 0)
+		c->lease = xstrdup(rep.id);
+	return r;
+}
+
+int
+lease_end(struct ctr *c, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	AUTO(free_ptr) char *id = TAKE(c->lease);
+	const struct lease_delete_req req = { .id = id, .sync = true };
+	int caught = c->caught;
+	struct nothing rep;
+	int r;
+
+	if (id == NULL)
+		return 0;
+	c->caught = 0; /* who interrupts wants this done, and may interrupt again */
+	r = ctr_call(c, &content_lease_delete_method, &req, &a, &rep, e);
+	if (caught != 0)
+		c->caught = caught;
+	return r;
+}

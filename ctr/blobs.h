@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blobs - bytes to and from the content store, in pieces: what travels over the bus at a time.
+ *
+ * An upload is an ingest with a name of its own. Its writes survive the worker's death, as all requests
+ * do. What is stored while a lease is held is safe from garbage collection until the lease ends; then
+ * whatever no image refers to goes. Memory: one piece.
+ */
+#ifndef CF_CTR_BLOBS_H
+#define CF_CTR_BLOBS_H
+
+#include "ctr/ctr.h"
+#include "lib/base/buf.h"
+#include "lib/oci/document.h"
+
+#define BLOB_PIECE (1U << 20)
+
+/* Takes or gives bytes. A source sets *ret_n to 0 at its end only. */
+typedef int blob_sink_fn(void *arg, const void *p, size_t n, struct err *e);
+typedef int blob_source_fn(void *arg, void *to, size_t n, size_t *ret_n, struct err *e);
+
+/* All bytes of a blob, in order. Its size must be d->size. */
+int
+blob_copy(struct ctr *c, const struct oci_desc *d, blob_sink_fn *sink, void *arg, struct err *e);
+/* A document, whole: data_loss when it is not what its descriptor says. */
+int blob_text(struct ctr *c, const struct oci_desc *d, struct buf *out, struct err *e);
+/* not_found when it is not here, data_loss when it has another size. */
+int blob_check(struct ctr *c, const struct oci_desc *d, struct err *e);
+
+/* Stores what source gives: until its end when size is BLOB_TO_END, else exactly that many bytes. want:
+ * the digest it must have, NULL = any. ret (may be NULL) gets digest and size. A blob that is here is not
+ * read again. */
+#define BLOB_TO_END UINT64_MAX
+int blob_put(struct ctr *c, const struct digest *want, uint64_t size, blob_source_fn *source,
+    void *arg, struct oci_desc *ret, struct err *e);
+int blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e);
+
+/* The labels by which the document at d keeps its children from garbage collection: those of doc's
+ * descriptors for which taken says so (NULL: all), and a manifest's config. */
+int blob_refer(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
+    const bool *taken, struct err *e);
+
+/* From here to its end, what is stored is held by a lease of a day at most. Ending it removes what
+ * nothing else holds, and is fine without a beginning. */
+int lease_begin(struct ctr *c, struct err *e);
+int lease_end(struct ctr *c, struct err *e);
+
+#endif

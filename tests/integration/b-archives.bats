@@ -1,0 +1,234 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# b-archives - images as files: import and export, with skopeo, umoci, buildah and containerd as peers.
+
+load ../lib/harness.bash
+
+setup_file() { harness_up; }
+teardown_file()
+{
+	peer_stop
+	harness_down
+}
+
+# A containerd of this file's own, for what it reads and writes.
+peer_start()
+{
+	mkdir -p "$T/peer"
+	printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$T/peer.toml"
+	containerd --config "$T/peer.toml" --root "$T/peer/root" --state "$T/peer/state" \
+	    --address "$T/peer/sock" </dev/null >"$T/peer.log" 2>&1 3>&- &
+	echo $! >"$T/peer.pid"
+	disown
+	wait_until 20 peer version
+}
+peer() { /usr/bin/ctr --address "$T/peer/sock" "$@" 3>&-; }
+peer_stop()
+{
+	local pid
+
+	pid=$(cat "$T/peer.pid" 2>/dev/null) || return 0
+	kill "$pid" 2>/dev/null || true
+	rm -f "$T/peer.pid"
+	wait_until 10 gone "$pid"
+}
+
+digest_of() { ctr images list --format json | jq -r --arg n "$1" '.[] | select(.name == $n) | .target.digest'; }
+# layout_digest NAME: of a fixture's manifest or index
+layout_digest() { jq -r --arg n "$1" '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == $n) | .digest' "$COFFER_FIXTURES/images/index.json"; }
+layout_copy() { skopeo copy -q --all "oci:$COFFER_FIXTURES/images:$1" "$2"; }
+no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove >/dev/null; }
+
+@test "an OCI layout archive: names and digests are told, and it runs" {
+	layout_copy busybox "oci-archive:$T/a.tar:docker.io/library/mine:1"
+	ok ctr images import "$T/a.tar"
+	assert_is "docker.io/library/mine:1 $(layout_digest busybox)"
+	ok ctr run --rm mine:1 ba-1 echo from an archive
+	assert_is "from an archive"
+	[[ -z $(ctr leases list -q 2>/dev/null) ]]
+}
+
+@test "a folder, a pipe, and every compression give the same" {
+	local f
+
+	no_images
+	layout_copy busybox "oci:$T/folder:docker.io/library/mine:2"
+	tar -C "$T/folder" -cf "$T/b.tar" .
+	gzip -k "$T/b.tar"
+	zstd -q "$T/b.tar"
+	xz -0 -k "$T/b.tar"
+	bzip2 -1 -k "$T/b.tar"
+	for f in "$T/folder" "$T/folder/" "$T"/b.tar{,.gz,.zst,.xz,.bz2}; do
+		ok ctr images import -q --no-unpack "$f"
+		assert_is docker.io/library/mine:2
+		[[ $(digest_of docker.io/library/mine:2) == "$(layout_digest busybox)" ]]
+		no_images
+	done
+	ok ctr images import - <"$T/b.tar.gz"
+	assert_is "docker.io/library/mine:2 $(layout_digest busybox)"
+	ok ctr images import --format json - < <(cat "$T/b.tar")
+	jq -e '.[0].name == "docker.io/library/mine:2"' <<<"$output"
+	ok ctr run --rm mine:2 ba-2 echo yes
+	assert_is yes
+}
+
+@test "docker save's form: names, digests as containerd gives them, and it runs" {
+	no_images
+	peer_start
+	skopeo copy -q "oci:$COFFER_FIXTURES/images:layers" "docker-archive:$T/d.tar:mine:3"
+	skopeo copy -q "oci:$COFFER_FIXTURES/images:layers" "docker-archive:$T/d2.tar:quay.io/me/x:4"
+	ok ctr images import "$T/d.tar"
+	assert_match '^docker.io/library/mine:3 sha256:'
+	peer images import --no-unpack "$T/d.tar" >/dev/null
+	[[ $(digest_of docker.io/library/mine:3) == \
+	    "$(peer images list | awk '$1 == "docker.io/library/mine:3" { print $3 }')" ]]
+	ok ctr run --rm mine:3 ba-3 cat /data/back
+	assert_is three
+	ok ctr images import "$T/d2.tar"
+	assert_match '^quay.io/me/x:4 sha256:'
+	ok ctr images list -q
+	assert_is "$(printf 'docker.io/library/mine:3\nquay.io/me/x:4')"
+}
+
+@test "several images in one archive; layers as links, as docker save has them" {
+	no_images
+	mkdir -p "$T/saved/aa" "$T/saved/bb"
+	skopeo copy -q "oci:$COFFER_FIXTURES/images:busybox" "docker-archive:$T/e.tar:x:1"
+	tar -C "$T/saved" -xf "$T/e.tar"
+	(
+		cd "$T/saved"
+		rm -rf repositories
+		layer=$(jq -r '.[0].Layers[0]' manifest.json)
+		find . -type l -delete
+		mv "$layer" aa/layer.tar
+		ln -s ../aa/layer.tar bb/layer.tar
+		echo 1.0 >aa/VERSION
+		echo {} >aa/json
+		jq -c '[.[0] | .Layers = ["aa/layer.tar"] | .RepoTags = ["one:1", "two:2"],
+		    (.Layers = ["bb/layer.tar"] | .RepoTags = ["three:3"])]' manifest.json >m
+		mv m manifest.json
+		tar -cf ../f.tar -- *
+	)
+	ok ctr images import -q "$T/f.tar"
+	assert_is "$(printf '%s\n' docker.io/library/{one:1,two:2,three:3})"
+	ok ctr run --rm three:3 ba-4 echo linked
+	assert_is linked
+}
+
+@test "names: by base, by digest, for the whole, and by the day when there is none" {
+	local d
+
+	d=$(layout_digest busybox)
+	no_images
+	layout_copy busybox "oci-archive:$T/g.tar:1.0"
+	ok ctr images import -q --no-unpack "$T/g.tar"
+	assert_is "docker.io/library/import-$(date -u +%F):1.0"
+	ok ctr images import -q --no-unpack --base-name quay.io/me/app "$T/g.tar"
+	assert_is quay.io/me/app:1.0
+	ok ctr images import -q --no-unpack --base-name quay.io/me/app --digests "$T/g.tar"
+	assert_is "$(printf '%s\n' quay.io/me/app:1.0 "quay.io/me/app@$d")"
+	ok ctr images import -q --no-unpack --base-name app --digests --skip-digest-for-named "$T/g.tar"
+	assert_is docker.io/library/app:1.0
+	ok ctr images import -q --no-unpack --index-name whole:7 "$T/g.tar"
+	assert_match '^docker.io/library/whole:7$'
+	ok ctr run --rm whole:7 ba-5 echo whole
+	layout_copy busybox "oci-archive:$T/h.tar:quay.io/me/app:2"
+	refused 1 "no image in it" ctr images import --no-unpack --base-name quay.io/me/ap "$T/h.tar"
+	layout_copy busybox "oci:$T/nameless"
+	ok ctr images import -q --no-unpack "$T/nameless"
+	assert_is "docker.io/library/import-$(date -u +%F)@$d"
+	ok ctr images import -q --no-unpack --label a=b --label c=d "$T/h.tar"
+	[[ $(ctr images list --format json | jq -c '.[] | select(.name == "quay.io/me/app:2").labels') == '{"a":"b","c":"d"}' ]]
+}
+
+@test "platforms: the host's, another one, all, one that is not there" {
+	no_images
+	layout_copy multi "oci-archive:$T/m.tar:multi:1"
+	ok ctr images import -q "$T/m.tar"
+	ok ctr run --rm multi:1 ba-6
+	assert_is linux/amd64
+	no_images
+	ok ctr images import -q --platform linux/arm64 "$T/m.tar"
+	[[ $(digest_of docker.io/library/multi:1) == "$(layout_digest multi)" ]]
+	refused 1 "linux/riscv64" ctr images import --platform linux/riscv64 "$T/m.tar"
+	no_images
+	ok ctr images import -q --all-platforms --no-unpack "$T/m.tar"
+	refused 2 "exclude" ctr images import --all-platforms --platform linux/arm64 "$T/m.tar"
+	ok ctr images export --all-platforms "$T/m2.tar" multi:1
+	[[ $(tar -tf "$T/m2.tar" | grep -c blobs/sha256/.) == 10 ]]
+	refused 1 "for linux/amd64 only" ctr images import --platform linux/s390x --no-unpack "$T/a.tar"
+}
+
+@test "export: the same bytes each time, to a file and a pipe" {
+	no_images
+	pulled layers >/dev/null
+	ok ctr images export "$T/x1.tar" "$REG/coffer/layers:latest"
+	[[ -z $output ]]
+	"$COFFER_BUILD/ctr" images export - "$REG/coffer/layers:latest" | cat >"$T/x2.tar"
+	cmp "$T/x1.tar" "$T/x2.tar"
+	tar -xOf "$T/x1.tar" oci-layout | jq -e '.imageLayoutVersion == "1.0.0"'
+	tar -xOf "$T/x1.tar" manifest.json | jq -e --arg r "$REG/coffer/layers:latest" '.[0].RepoTags == [$r]'
+	refused 1 "not here" ctr images export "$T/x3.tar" nothing:1
+	[[ ! -e $T/x3.tar ]]
+	ok ctr images export --skip-manifest-json "$T/x4.tar" "$REG/coffer/layers:latest"
+	run ! tar -tf "$T/x4.tar" manifest.json
+	[[ -z $(find "$T" -maxdepth 1 -name '.x*') ]]
+}
+
+@test "what is exported is what skopeo, umoci, buildah and docker's form read" {
+	local d ref=$REG/coffer/layers:latest
+
+	d=$(layout_digest layers)
+	ctr images export "$T/x1.tar" "$ref"
+	[[ $(skopeo inspect --raw "oci-archive:$T/x1.tar" | sha256sum) == "${d#sha256:}  -" ]]
+	skopeo copy -q "oci-archive:$T/x1.tar" "dir:$T/as-dir"
+	skopeo copy -q "docker-archive:$T/x1.tar" "dir:$T/as-docker"
+	mkdir "$T/x1"
+	tar -C "$T/x1" -xf "$T/x1.tar"
+	umoci unpack --rootless --image "$T/x1:latest" "$T/bundle"
+	[[ $(<"$T/bundle/rootfs/data/back") == three ]]
+	buildah --storage-driver vfs --root "$T/bs" --runroot "$T/br" pull -q "docker-archive:$T/x1.tar"
+	# Its own archive comes back the same.
+	no_images
+	ok ctr images import "$T/x1.tar"
+	assert_is "$ref $d"
+}
+
+@test "containerd reads what we write and we read what it writes, with the same digests" {
+	local ref=docker.io/library/busy:1
+
+	no_images
+	layout_copy busybox "oci-archive:$T/p.tar:$ref"
+	ctr images import -q "$T/p.tar"
+	layout_copy multi "oci-archive:$T/q.tar:docker.io/library/multi:1"
+	ctr images import -q --all-platforms "$T/q.tar"
+	ctr images export --all-platforms "$T/ours.tar" "$ref" multi:1
+	peer -n x images import --no-unpack --all-platforms "$T/ours.tar"
+	[[ $(peer -n x images list | awk 'NR > 1 { print $1, $3 }') == \
+	    "$(ctr images list --format json | jq -r '.[] | "\(.name) \(.target.digest)"')" ]]
+	peer -n x images export --all-platforms "$T/theirs.tar" "$ref" docker.io/library/multi:1
+	no_images
+	ok ctr images import --all-platforms "$T/theirs.tar"
+	assert_is "$(printf '%s\n' "$ref $(layout_digest busybox)" \
+	    "docker.io/library/multi:1 $(layout_digest multi)")"
+	ok ctr run --rm multi:1 ba-7
+	assert_is linux/amd64
+}
+
+@test "interrupted, nothing is left: a pipe that is silent, a file half written" {
+	local pid
+
+	no_images
+	mkfifo "$T/pipe"
+	exec 8<>"$T/pipe"
+	"$COFFER_BUILD/ctr" images import - <"$T/pipe" >"$T/out" 2>&1 3>&- 8>&- &
+	pid=$!
+	head -c 300000 "$T/b.tar" >&8 # returns when most of it was read
+	kill -INT "$pid"
+	wait_until 10 gone "$pid"
+	exec 8>&-
+	assert_no_ingest
+	[[ -z $(ctr images list -q) ]]
+	grep -q interrupted "$T/out"
+}
+assert_no_ingest() { run find "$ROOT/content/drafts" -type f && assert_is ""; }
