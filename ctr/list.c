@@ -34,21 +34,11 @@ field_records(const struct schema *s)
 	MUST(!"a list method without a list");
 }
 
-const char *
-list_name(const struct schema *s, const void *rec)
-{
-	const void *at = (const char *)rec + s->fields[0].offset;
-
-	return s->fields[0].kind == FIELD_REC
-		   ? list_name(s->fields[0].sub, *(const void *const *)at)
-		   : *(const char *const *)at;
-}
-
 int
 list_fetch(struct ctr *c, const struct method *m, void *req, struct arena *a, struct list *ret,
     struct err *e)
 {
-	const struct field *records = field_records(m->rep), *more = field_named(m->rep, "more");
+	const struct field *records = field_records(m->rep), *next = field_named(m->rep, "next");
 	const struct field *after = field_named(m->req, "after");
 	void *rep = arena_calloc(a, 1, m->rep->size);
 	struct list all = { .v = NULL };
@@ -68,11 +58,10 @@ list_fetch(struct ctr *c, const struct method *m, void *req, struct arena *a, st
 		if (page->n > 0)
 			memcpy(grown + all.n * size, page->v, page->n * size);
 		all = (struct list){ grown, all.n + page->n };
-		again = more != NULL && after != NULL && page->n > 0 &&
-			*(const bool *)((char *)rep + more->offset);
+		again = next != NULL && *(const char **)((char *)rep + next->offset) != NULL;
 		if (again)
-			*(const char **)((char *)req + after->offset) = list_name(
-			    records->sub, grown + (all.n - 1) * size);
+			*(const char **)((char *)req + after->offset) = *(
+			    const char **)((char *)rep + next->offset);
 	} while (again);
 	*ret = all;
 	return 0;
@@ -85,16 +74,19 @@ list_show(struct ctr *c, const struct opts *o, const struct method *m, void *req
 	const struct schema *s = field_records(m->rep)->sub;
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	struct list l = { .v = NULL };
+	const struct field *filters = field_named(m->req, "filters");
 	bool json;
 	int r = ctr_format(o, &json, e);
 
+	if (filters != NULL)
+		*(struct strs *)((char *)req + filters->offset) = o->args;
 	if (r == 0)
 		r = list_fetch(c, m, req, &a, &l, e);
 	if (r < 0)
 		return r;
 	if (opts_flag(o, "quiet"))
 		for (uint32_t i = 0; i < l.n; i++)
-			text_print(stdout, list_name(s, (const char *)l.v + i * s->size));
+			text_print(stdout, record_name(s, (const char *)l.v + i * s->size));
 	else if (json)
 		render_json_list(s, l.v, l.n);
 	else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * list - what all list commands have in common: page after page of records, shown as names, JSON or a
- * table. Driven by the declarations: a list method's reply has one list of records (and `more`), its
- * request may have `after`, and the first string of a record is its name.
+ * table. Driven by the declarations: a list method's reply has one list of records (and `next`), its
+ * request may have `after` and `filters`: the words behind the command are those.
  */
 #ifndef CF_CTR_LIST_H
 #define CF_CTR_LIST_H
@@ -21,8 +21,5 @@ int list_show(struct ctr *c, const struct opts *o, const struct method *m, void 
 /* All records, in a. */
 int list_fetch(struct ctr *c, const struct method *m, void *req, struct arena *a, struct list *ret,
     struct err *e);
-
-/* The name of a record of s. */
-const char *list_name(const struct schema *s, const void *rec);
 
 #endif

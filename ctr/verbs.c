@@ -16,6 +16,12 @@
 	"The exit status of the process: 128 + N when signal N ended it. 125 when it did not " \
 	"come to running, 126 when the command cannot be executed, 127 when there is no such " \
 	"command, 130 when interrupted before, 2 when the command line is wrong."
+#define TEXT_FILTERS                                                                             \
+	"\n\nFilters are those of containerd: FIELD==VALUE, FIELD!=VALUE, FIELD~=PATTERN (a "    \
+	"regular expression), or FIELD alone (it is there); several with commas must all hold, " \
+	"of "                                                                                    \
+	"several words one. Fields are those that --format json shows; a label is "              \
+	"labels.KEY or labels.\"KEY\"."
 #define TEXT_FOREGROUND                                                                          \
 	"Signals (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to it; the third INT or TERM " \
 	"kills it. With a terminal the keys are passed on instead, and the size of the window; " \
@@ -303,13 +309,16 @@ const struct verb verbs[] = {
 	{ .group = "images",
 	    .name = "list",
 	    .also = "ls",
-	    .args = "",
+	    .args = "[FILTER...]",
 	    .brief = "list images",
 	    .text = "Lists the images of the namespace: full name, digest, size of all its parts "
-		    "as they are stored, platform, and when the name was set.",
+		    "as they are stored, platform, and when the name was set." TEXT_FILTERS,
 	    .examples =
-		"ctr images list\nctr i ls -q\nctr images list --format json | jq '.[].name'",
+		"ctr images list\nctr i ls -q\nctr images list --format json | jq '.[].name'\n"
+		"# Those of one registry, and whatever has a label\n"
+		"ctr images list 'name~=^quay\\.io/' labels.keep",
 	    .opts = { list_opts },
+	    .max_args = MANY,
 	    .run = images_list },
 	{ .group = "images",
 	    .name = "info",
@@ -427,14 +436,17 @@ const struct verb verbs[] = {
 	{ .group = "containers",
 	    .name = "list",
 	    .also = "ls",
-	    .args = "",
+	    .args = "[FILTER...]",
 	    .brief = "list containers",
 	    .text =
 		"Lists the containers of the namespace: name, image, OCI runtime, state, process "
 		"id on this host, and when it was created. The state is that of its task "
-		"(created, running, paused, stopped), or created when it was never started.",
-	    .examples = "ctr containers list\nctr c ls -q",
+		"(created, running, paused, stopped), or created when it was never "
+		"started." TEXT_FILTERS,
+	    .examples = "ctr containers list\nctr c ls -q\n"
+			"ctr containers list 'image~=nginx:' 'labels.\"io.example/team\"==web'",
 	    .opts = { list_opts, container_list_opts },
+	    .max_args = MANY,
 	    .run = containers_list },
 	{ .group = "containers",
 	    .name = "info",
@@ -654,23 +666,28 @@ const struct verb verbs[] = {
 	{ .group = "snapshots",
 	    .name = "list",
 	    .also = "ls",
-	    .args = "",
+	    .args = "[FILTER...]",
 	    .brief = "list snapshots",
 	    .text =
 		"Lists the snapshots of the namespace: layers that were unpacked (committed, by "
-		"chain id) and the roots of containers (active, by name), with what they stand on.",
-	    .examples = "ctr snapshots list\nctr snapshots ls --format json",
+		"chain id) and the roots of containers (active, by name), with what they stand "
+		"on." TEXT_FILTERS,
+	    .examples = "ctr snapshots list\nctr snapshots ls --format json\n"
+			"ctr snapshots list kind==active",
 	    .opts = { list_opts },
+	    .max_args = MANY,
 	    .run = snapshots_list },
 	{ .group = "content",
 	    .name = "list",
 	    .also = "ls",
-	    .args = "",
+	    .args = "[FILTER...]",
 	    .brief = "list blobs",
 	    .text = "Lists the blobs that the images of the namespace are made of: indexes, "
-		    "manifests, configs and layers, as they were downloaded.",
-	    .examples = "ctr content list\nctr content ls -q",
+		    "manifests, configs and layers, as they were downloaded." TEXT_FILTERS,
+	    .examples = "ctr content list\nctr content ls -q\n"
+			"ctr content list 'digest~=^sha256:12ab'",
 	    .opts = { list_opts },
+	    .max_args = MANY,
 	    .run = content_list },
 	{ .group = "namespaces",
 	    .name = "list",

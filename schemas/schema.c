@@ -123,6 +123,16 @@ const struct event_kind event_kinds[] = {
 };
 const unsigned event_kinds_count = COUNT(event_kinds);
 
+const char *
+record_name(const struct schema *s, const void *rec)
+{
+	const void *at = (const char *)rec + s->fields[0].offset;
+
+	return s->fields[0].kind == FIELD_REC
+		   ? record_name(s->fields[0].sub, *(const void *const *)at)
+		   : *(const char *const *)at;
+}
+
 const struct event_kind *
 event_kind(const char *topic)
 {

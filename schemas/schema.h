@@ -74,6 +74,9 @@ struct schema {
 	const char *doc;
 };
 
+/* What a record of s is named by: its first field, a text or a record that has a name itself. */
+const char *record_name(const struct schema *s, const void *rec);
+
 /* Who may call a method, as a mask; see content.def. */
 enum {
 #define PROC(NAME, name, uid, caps, doc) PROC_##NAME,

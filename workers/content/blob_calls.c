@@ -8,40 +8,19 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/filter/page.h"
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
 #include "workers/content/labels.h"
 
-#define LIST_MAX 1000
-#define LIST_LABELS_MAX \
-	16384 /* labels in one answer: their bytes and nodes stay below the bus's limits */
 #define READ_MAX (1U << 20)
-
-struct listing {
-	struct blob_list_rep *rep;
-	uint32_t max;
-	size_t labels, bytes;
-};
 
 static int
 list_one(void *arg, const struct key *k, void *rec, struct err *e)
 {
-	struct listing *l = arg;
-	const struct blob *b = rec;
-
 	(void)k;
-	(void)e;
-	for (uint32_t i = 0; i < b->labels.n; i++)
-		l->bytes += strlen(b->labels.v[i].k) + strlen(b->labels.v[i].v);
-	l->labels += b->labels.n;
-	l->rep->more = l->rep->blobs.n == l->max ||
-		       (l->rep->blobs.n > 0 &&
-			   (l->labels > LIST_LABELS_MAX || l->bytes > 4U << 20));
-	if (l->rep->more)
-		return 1;
-	l->rep->blobs.v[l->rep->blobs.n++] = *b;
-	return 0;
+	return page_take(arg, rec, e);
 }
 
 int
@@ -50,20 +29,18 @@ content_on_blob_list(struct content *c, struct call *call, const struct blob_lis
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(call);
-	struct listing l = { .rep = rep, .max = LIST_MAX };
 	struct key prefix, after;
+	struct page p;
 	int r;
 
-	if (req->limit > 0 && req->limit < LIST_MAX)
-		l.max = (uint32_t)req->limit;
-	rep->blobs.v = arena_calloc(a, l.max, sizeof(*rep->blobs.v));
 	store_key(&prefix, call_ns(call), "");
-	if (req->after != NULL)
-		store_key(&after, call_ns(call), req->after);
-	r = store_read(c->store, &t, e);
-	return r < 0 ? r
-		     : store_each(t, TABLE_BLOBS, &prefix, req->after != NULL ? &after : NULL,
-			   &blob_schema, a, list_one, &l, e);
+	store_key(&after, call_ns(call), req->after != NULL ? req->after : "");
+	if ((r = page_start(&p, &blob_schema, &req->filters, req->limit, a, e)) < 0 ||
+	    (r = store_read(c->store, &t, e)) < 0 ||
+	    (r = store_each(t, TABLE_BLOBS, &prefix, &after, &blob_schema, a, list_one, &p, e)) < 0)
+		return r;
+	page_end(&p, &rep->blobs, &rep->more, &rep->next);
+	return 0;
 }
 
 int

@@ -21,6 +21,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
+#include "lib/filter/page.h"
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
@@ -32,7 +33,6 @@
 #define OPEN_MAX 256	 /* drafts spoken to at the same time */
 #define REST_S 30	 /* so long without an operation closes one */
 #define CHUNK (1U << 20) /* for hashing what is there */
-#define LIST_MAX 1000
 
 enum op_kind { OP_WRITE, OP_COMMIT, OP_ABORT };
 
@@ -711,22 +711,31 @@ content_on_ingest_stat(struct content *c, struct call *call, const struct ingest
 struct listing {
 	const struct content *c;
 	const char *ns;
-	struct ingest_list_rep *rep;
-	uint32_t max;
+	struct page page;
 };
 
 static int
 list_one(void *arg, const struct key *k, void *rec, struct err *e)
 {
 	struct listing *l = arg;
+	struct ingest_info info;
 
 	(void)k;
-	(void)e;
-	l->rep->more = l->rep->ingests.n == l->max;
-	if (l->rep->more)
-		return 1;
-	describe(l->c, l->ns, rec, -1, &l->rep->ingests.v[l->rep->ingests.n++]);
-	return 0;
+	describe(l->c, l->ns, rec, -1, &info);
+	return page_take(&l->page, &info, e);
+}
+
+/* They are few, and stand on the last page: those that have no room there are left out. */
+static int
+list_downloads(struct listing *l, struct arena *a, struct err *e)
+{
+	struct ingest_info_list down = { .v = arena_calloc(a, PAGE_ROWS_MAX, sizeof(*down.v)) };
+	int r = 0;
+
+	pull_ingests(l->c, l->ns, a, PAGE_ROWS_MAX, &down);
+	for (uint32_t i = 0; i < down.n && r == 0; i++)
+		r = page_take(&l->page, &down.v[i], e);
+	return r < 0 ? r : 0;
 }
 
 int
@@ -735,22 +744,23 @@ content_on_ingest_list(struct content *c, struct call *call, const struct ingest
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(call);
-	struct listing l = { .c = c, .ns = call_ns(call), .rep = rep, .max = LIST_MAX };
+	struct listing l = { .c = c, .ns = call_ns(call) };
 	struct key prefix, after;
+	bool more;
 	int r;
 
-	if (req->limit > 0 && req->limit < LIST_MAX)
-		l.max = (uint32_t)req->limit;
-	rep->ingests.v = arena_calloc(a, LIST_MAX, sizeof(*rep->ingests.v));
 	store_key(&prefix, l.ns, "");
-	if (req->after != NULL)
-		store_key(&after, l.ns, req->after);
-	if ((r = store_read(c->store, &t, e)) < 0 ||
-	    (r = store_each(t, TABLE_DRAFTS, &prefix, req->after != NULL ? &after : NULL,
-		 &ingest_info_schema, a, list_one, &l, e)) < 0)
+	store_key(&after, l.ns, req->after != NULL ? req->after : "");
+	if ((r = page_start(&l.page, &ingest_info_schema, &req->filters, req->limit, a, e)) < 0 ||
+	    (r = store_read(c->store, &t, e)) < 0 ||
+	    (r = store_each(
+		 t, TABLE_DRAFTS, &prefix, &after, &ingest_info_schema, a, list_one, &l, e)) < 0)
 		return r;
-	if (!rep->more && req->after == NULL) /* they are few, and stand on the last page only */
-		pull_ingests(c, l.ns, a, l.max, &rep->ingests);
+	more = l.page.more;
+	if (!more && (r = list_downloads(&l, a, e)) < 0)
+		return r;
+	l.page.more = more;
+	page_end(&l.page, &rep->ingests, &rep->more, &rep->next);
 	return 0;
 }
 

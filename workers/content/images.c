@@ -8,11 +8,10 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/base/ident.h"
+#include "lib/filter/page.h"
 #include "lib/oci/reference.h"
 #include "workers/content/handlers.h"
 #include "workers/content/tree.h"
-
-#define LIST_MAX 1000
 
 /* "sha256:ab12" or "ab12.." as the start of a digest's text; NULL when it does not look like one. */
 static const char *
@@ -191,24 +190,11 @@ content_commit(struct content *c, struct txn **t, struct err *e)
 
 /* --- handlers ------------------------------------------------------------------------------------- */
 
-struct listing {
-	struct image *v;
-	uint32_t n, max;
-	bool more;
-};
-
 static int
 list_one(void *arg, const struct key *k, void *rec, struct err *e)
 {
-	struct listing *l = arg;
-
 	(void)k;
-	(void)e;
-	l->more = l->n == l->max;
-	if (l->more)
-		return 1;
-	l->v[l->n++] = *(struct image *)rec;
-	return 0;
+	return page_take(arg, rec, e);
 }
 
 int
@@ -217,23 +203,18 @@ content_on_image_list(struct content *c, struct call *call, const struct image_l
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(call);
-	struct listing l = { .max = LIST_MAX };
 	struct key prefix, after;
+	struct page p;
 	int r;
 
-	if (req->limit > 0 && req->limit < LIST_MAX)
-		l.max = (uint32_t)req->limit;
-	l.v = arena_calloc(a, l.max, sizeof(*l.v));
 	store_key(&prefix, call_ns(call), "");
-	if (req->after != NULL)
-		store_key(&after, call_ns(call), req->after);
-	if ((r = store_read(c->store, &t, e)) < 0 ||
-	    (r = store_each(t, TABLE_IMAGES, &prefix, req->after != NULL ? &after : NULL,
-		 &image_schema, a, list_one, &l, e)) < 0)
+	store_key(&after, call_ns(call), req->after != NULL ? req->after : "");
+	if ((r = page_start(&p, &image_schema, &req->filters, req->limit, a, e)) < 0 ||
+	    (r = store_read(c->store, &t, e)) < 0 ||
+	    (r = store_each(t, TABLE_IMAGES, &prefix, &after, &image_schema, a, list_one, &p, e)) <
+		0)
 		return r;
-	rep->images.v = l.v;
-	rep->images.n = l.n;
-	rep->more = l.more;
+	page_end(&p, &rep->images, &rep->more, &rep->next);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/base/ident.h"
+#include "lib/filter/page.h"
 #include "lib/oci/digest.h"
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
@@ -147,23 +148,11 @@ content_on_lease_create(struct content *c, struct call *call, const struct lease
 	return r < 0 ? r : call_commit(call, &t, rep, e);
 }
 
-struct lease_listing {
-	struct lease_list_rep *rep;
-	uint32_t max;
-};
-
 static int
 lease_one(void *arg, const struct key *k, void *rec, struct err *e)
 {
-	struct lease_listing *l = arg;
-
 	(void)k;
-	(void)e;
-	l->rep->more = l->rep->leases.n == l->max;
-	if (l->rep->more)
-		return 1;
-	l->rep->leases.v[l->rep->leases.n++] = *(struct lease *)rec;
-	return 0;
+	return page_take(arg, rec, e);
 }
 
 int
@@ -172,20 +161,19 @@ content_on_lease_list(struct content *c, struct call *call, const struct lease_l
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(call);
-	struct lease_listing l = { .rep = rep, .max = LIST_MAX };
 	struct key prefix, after;
+	struct page p;
 	int r;
 
-	if (req->limit > 0 && req->limit < LIST_MAX)
-		l.max = (uint32_t)req->limit;
-	rep->leases.v = arena_calloc(a, l.max, sizeof(*rep->leases.v));
 	store_key(&prefix, call_ns(call), "");
-	if (req->after != NULL)
-		store_key(&after, call_ns(call), req->after);
-	r = store_read(c->store, &t, e);
-	return r < 0 ? r
-		     : store_each(t, TABLE_LEASES, &prefix, req->after != NULL ? &after : NULL,
-			   &lease_schema, a, lease_one, &l, e);
+	store_key(&after, call_ns(call), req->after != NULL ? req->after : "");
+	if ((r = page_start(&p, &lease_schema, &req->filters, req->limit, a, e)) < 0 ||
+	    (r = store_read(c->store, &t, e)) < 0 ||
+	    (r = store_each(t, TABLE_LEASES, &prefix, &after, &lease_schema, a, lease_one, &p, e)) <
+		0)
+		return r;
+	page_end(&p, &rep->leases, &rep->more, &rep->next);
+	return 0;
 }
 
 int

@@ -1,5 +1,5 @@
 MODULE := workers/content
-NEEDS  := bus/worker lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
+NEEDS  := bus/worker lib/oci lib/store lib/filter bus/peer bus/board bus/wire lib/base schemas
 LIBS   := -ldl
 $(eval $(module))
 

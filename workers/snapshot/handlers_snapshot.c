@@ -13,6 +13,7 @@
 #include "lib/base/fault.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
+#include "lib/filter/page.h"
 #include "lib/oci/passwd.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/snapshot.h"
@@ -22,8 +23,6 @@
 #define ACTOR_DEF "schemas/snapshot.def"
 #define ACTOR_STATE struct snapshot_state
 #include "bus/worker/handlers.h"
-
-#define LIST_MAX 1000
 
 /* --- mounts -------------------------------------------------------------------------------------- */
 
@@ -178,25 +177,13 @@ snapshot_on_snapshot_get(struct snapshot_state *s, struct call *c,
 	return r;
 }
 
-struct listing {
-	struct snapshot_list_rep *rep;
-	uint64_t limit;
-};
-
 static int
 list_one(void *arg, const struct key *k, void *rec, struct err *e)
 {
-	struct listing *l = arg;
 	const struct snapshot_row *row = rec;
 
 	(void)k;
-	(void)e;
-	if (l->rep->snapshots.n == l->limit) {
-		l->rep->more = true;
-		return 1;
-	}
-	l->rep->snapshots.v[l->rep->snapshots.n++] = *row->snapshot;
-	return 0;
+	return page_take(arg, row->snapshot, e);
 }
 
 int
@@ -204,18 +191,20 @@ snapshot_on_snapshot_list(struct snapshot_state *s, struct call *c,
     const struct snapshot_list_req *req, struct snapshot_list_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	struct listing l = { .rep = rep,
-		.limit = req->limit == 0 || req->limit > LIST_MAX ? LIST_MAX : req->limit };
+	struct arena *a = call_arena(c);
 	struct key prefix, after;
-	int r = store_read(s->store, &t, e);
+	struct page p;
+	int r;
 
-	if (r < 0)
-		return r;
 	store_key(&prefix, call_ns(c), "");
 	store_key(&after, call_ns(c), req->after == NULL ? "" : req->after);
-	rep->snapshots.v = arena_calloc(call_arena(c), l.limit, sizeof(*rep->snapshots.v));
-	return store_each(t, TABLE_SNAPSHOTS, &prefix, req->after == NULL ? NULL : &after,
-	    &snapshot_row_schema, call_arena(c), list_one, &l, e);
+	if ((r = page_start(&p, &snapshot_schema, &req->filters, req->limit, a, e)) < 0 ||
+	    (r = store_read(s->store, &t, e)) < 0 ||
+	    (r = store_each(t, TABLE_SNAPSHOTS, &prefix, &after, &snapshot_row_schema, a, list_one,
+		 &p, e)) < 0)
+		return r;
+	page_end(&p, &rep->snapshots, &rep->more, &rep->next);
+	return 0;
 }
 
 int

@@ -1,5 +1,5 @@
 MODULE := workers/snapshot
-NEEDS  := bus/worker lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
+NEEDS  := bus/worker lib/oci lib/store lib/filter bus/peer bus/board bus/wire lib/base schemas
 LIBS   := -l:libarchive.a -lisal -lzstd -lcrypto -lcap -lpthread
 $(eval $(module))
 

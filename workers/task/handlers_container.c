@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "lib/filter/page.h"
+
 #define LIST_MAX 500
 
 int
@@ -64,43 +66,40 @@ task_on_container_get(struct taskd *t, struct call *c, const struct container_id
 }
 
 struct listing {
-	struct taskd *t;
-	struct call *c;
 	const char *image;
-	struct container_rep_list *to;
-	uint32_t limit;
-	bool more;
+	struct page page;
+	struct err *e;
 };
 
 static int
 list_one(void *arg, const struct container_row *row)
 {
 	struct listing *l = arg;
-	struct container_rep *one;
 
 	if (l->image != NULL &&
 	    (row->container->image == NULL || strcmp(row->container->image, l->image) != 0))
 		return 0;
-	if (l->to->n == l->limit) {
-		l->more = true;
-		return 1;
-	}
-	one = &l->to->v[l->to->n++];
-	one->container = row->container;
-	one->task = task_of(l->t, call_ns(l->c), row->container->id, call_arena(l->c));
-	return 0;
+	return page_take(&l->page, row->container, l->e);
 }
 
 int
 task_on_container_list(struct taskd *t, struct call *c, const struct container_list_req *req,
     struct container_list_rep *rep, struct err *e)
 {
-	struct listing l = { .t = t, .c = c, .image = req->image, .to = &rep->containers };
+	struct listing l = { .image = req->image, .e = e };
+	uint64_t limit = req->limit == 0 || req->limit > LIST_MAX ? LIST_MAX : req->limit;
+	struct arena *a = call_arena(c);
+	struct container_list rows;
 	int r;
 
-	l.limit = req->limit == 0 || req->limit > LIST_MAX ? LIST_MAX : (uint32_t)req->limit;
-	rep->containers.v = arena_calloc(call_arena(c), l.limit, sizeof(*rep->containers.v));
-	r = containers_each(t, call_ns(c), req->after, call_arena(c), list_one, &l, e);
-	rep->more = l.more;
-	return r;
+	if ((r = page_start(&l.page, &container_schema, &req->filters, limit, a, e)) < 0 ||
+	    (r = containers_each(t, call_ns(c), req->after, a, list_one, &l, e)) < 0)
+		return r;
+	page_end(&l.page, &rows, &rep->more, &rep->next);
+	rep->containers.v = arena_calloc(a, rows.n + 1, sizeof(*rep->containers.v));
+	rep->containers.n = rows.n;
+	for (uint32_t i = 0; i < rows.n; i++)
+		rep->containers.v[i] = (struct container_rep){ .container = &rows.v[i],
+			.task = task_of(t, call_ns(c), rows.v[i].id, a) };
+	return 0;
 }

@@ -1,5 +1,5 @@
 MODULE := workers/task
-NEEDS  := bus/worker lib/ttrpc lib/oci lib/store bus/peer bus/board bus/wire lib/base schemas
+NEEDS  := bus/worker lib/ttrpc lib/oci lib/store lib/filter bus/peer bus/board bus/wire lib/base schemas
 LIBS   := -l:libmd.a
 $(eval $(module))
 
