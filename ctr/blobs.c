@@ -35,44 +35,64 @@ blob_check(struct ctr *c, const struct oci_desc *d, struct err *e)
 	return r < 0 ? r : size_check(d, rep.size, e);
 }
 
-int
-blob_copy(struct ctr *c, const struct oci_desc *d, blob_sink_fn *sink, void *arg, struct err *e)
+/* rep's bytes live in a. */
+static int
+piece_get(struct ctr *c, const struct oci_desc *d, uint64_t offset, struct arena *a,
+    struct blob_read_rep *rep, struct err *e)
 {
-	struct blob_read_req req = { .digest = d->digest.text };
-	int r = 0;
+	const struct blob_read_req req = { .digest = d->digest.text, .offset = offset };
+	int r;
 
-	while (r == 0 && req.offset < d->size) {
-		AUTO(arena_free) struct arena a = ARENA_ZERO;
-		struct blob_read_rep rep;
+	if ((r = ctr_call(c, &content_blob_read_method, &req, a, rep, e)) < 0 ||
+	    (r = size_check(d, rep->total, e)) < 0)
+		return r;
+	return rep->data.n > 0 || offset == d->size
+		   ? 0
+		   : err_set(e, ERR_DATA_LOSS, "blob %s ends early", d->digest.text);
+}
 
-		if ((r = ctr_call(c, &content_blob_read_method, &req, &a, &rep, e)) < 0 ||
-		    (r = size_check(d, rep.total, e)) < 0)
-			return r;
-		if (rep.data.n == 0)
-			return err_set(e, ERR_DATA_LOSS, "blob %s ends early", d->digest.text);
-		r = sink(arg, rep.data.p, rep.data.n, e);
-		req.offset += rep.data.n;
-	}
+int
+blob_piece(struct ctr *c, const struct oci_desc *d, uint64_t offset, struct buf *out, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct blob_read_rep rep;
+	int r = piece_get(c, d, offset, &a, &rep, e);
+
+	if (r == 0 && buf_add(out, rep.data.p, rep.data.n) < 0)
+		return err_set(e, ERR_RESOURCE_EXHAUSTED, "blob %s is too large", d->digest.text);
 	return r;
 }
 
-static int
-text_add(void *arg, const void *p, size_t n, struct err *e)
+int
+blob_copy(struct ctr *c, const struct oci_desc *d, blob_sink_fn *sink, void *arg, struct err *e)
 {
-	return buf_add(arg, p, n) == 0 ? 0 : err_set(e, ERR_RESOURCE_EXHAUSTED, "too large");
+	int r = 0;
+
+	for (uint64_t at = 0; r == 0 && at < d->size;) {
+		AUTO(arena_free) struct arena a = ARENA_ZERO;
+		struct blob_read_rep rep;
+
+		r = piece_get(c, d, at, &a, &rep, e);
+		if (r == 0)
+			r = sink(arg, rep.data.p, rep.data.n, e);
+		if (r == 0)
+			at += rep.data.n;
+	}
+	return r;
 }
 
 int
 blob_text(struct ctr *c, const struct oci_desc *d, struct buf *out, struct err *e)
 {
 	struct digest got;
-	int r;
+	int r = 0;
 
 	if (d->size > OCI_JSON_MAX)
 		return err_set(e, ERR_RESOURCE_EXHAUSTED,
 		    "document %s has %llu bytes: at most %u are allowed", d->digest.text,
 		    (unsigned long long)d->size, OCI_JSON_MAX);
-	r = blob_copy(c, d, text_add, out, e);
+	while (r == 0 && out->len < d->size)
+		r = blob_piece(c, d, out->len, out, e);
 	if (r < 0)
 		return r;
 	digest_of(d->digest.alg, buf_str(out), out->len, &got);

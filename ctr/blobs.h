@@ -19,6 +19,9 @@
 typedef int blob_sink_fn(void *arg, const void *p, size_t n, struct err *e);
 typedef int blob_source_fn(void *arg, void *to, size_t n, size_t *ret_n, struct err *e);
 
+/* Appends the piece of a blob at offset to out; nothing at its end. */
+int blob_piece(
+    struct ctr *c, const struct oci_desc *d, uint64_t offset, struct buf *out, struct err *e);
 /* All bytes of a blob, in order. Its size must be d->size. */
 int
 blob_copy(struct ctr *c, const struct oci_desc *d, blob_sink_fn *sink, void *arg, struct err *e);

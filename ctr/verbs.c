@@ -84,6 +84,14 @@ static const struct opt export_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt convert_opts[] = {
+	{ "uncompress", 0, OPT_FLAG, NULL, "Layers as plain tar.", NULL },
+	{ "gzip", 0, OPT_FLAG, NULL, "Layers compressed with gzip.", NULL },
+	{ "zstd", 0, OPT_FLAG, NULL, "Layers compressed with zstd; makes it an OCI image.", NULL },
+	{ "oci", 0, OPT_FLAG, NULL, "OCI media types instead of Docker's.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt tag_opts[] = {
 	{ "force", 'f', OPT_FLAG, NULL, "Take the name from the image that has it.", NULL },
 	{ .name = NULL },
@@ -390,6 +398,23 @@ const struct verb verbs[] = {
 	    .min_args = 2,
 	    .max_args = MANY,
 	    .run = images_export },
+	{ .group = "images",
+	    .name = "convert",
+	    .args = "IMAGE NEW_NAME",
+	    .brief = "make an image with layers packed another way",
+	    .text = "Makes an image with the same files and config whose layers are packed another "
+		    "way, "
+		    "or which has OCI media types, and prints its digest. The same image gives the "
+		    "same "
+		    "result. An image of the new name is replaced. Of an image for several "
+		    "platforms the "
+		    "host's is taken unless another one is asked for.",
+	    .examples = "ctr images convert --zstd app:1 app:1-zstd\n"
+			"ctr images convert --oci --all-platforms app:1 registry.example.com/app:1",
+	    .opts = { convert_opts, wanted_opts },
+	    .min_args = 2,
+	    .max_args = 2,
+	    .run = images_convert },
 	{ .group = "images",
 	    .name = "tag",
 	    .args = "IMAGE NEW_NAME...",

@@ -232,3 +232,55 @@ no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove >/
 	grep -q interrupted "$T/out"
 }
 assert_no_ingest() { run find "$ROOT/content/drafts" -type f && assert_is ""; }
+
+@test "convert: layers packed another way, the same files and config; the same result each time" {
+	local ref=$REG/coffer/layers:latest d1 how type
+
+	no_images
+	pulled layers >/dev/null
+	for how in uncompress:tar zstd:tar+zstd; do
+		type=application/vnd.oci.image.layer.v1.${how#*:}
+		ok ctr images convert --oci "--${how%:*}" "$ref" conv:1
+		d1=$output
+		ok ctr images convert --oci "--${how%:*}" "$ref" conv:2
+		assert_is "$d1"
+		ctr images export "$T/c.tar" conv:1
+		skopeo inspect --raw "oci-archive:$T/c.tar" >"$T/c.json"
+		jq -e --arg t "$type" '[.layers[].mediaType] | unique == [$t]' "$T/c.json"
+		[[ $(jq -r .config.digest "$T/c.json") == \
+		    "$(skopeo inspect --raw "oci:$COFFER_FIXTURES/images:layers" | jq -r .config.digest)" ]]
+		skopeo copy -q "oci-archive:$T/c.tar" "dir:$T/c-${how%:*}"
+		ok ctr run --rm conv:1 ba-8 cat /data/back
+		assert_is three
+	done
+	ok ctr images convert --gzip conv:1 conv:3
+	ok ctr images convert --uncompress conv:3 conv:4
+	ctr images export - conv:3 >"$T/c3.tar"
+	skopeo copy -q "oci-archive:$T/c3.tar" "dir:$T/c-gzip"
+	gzip -t "$T/c-gzip/$(jq -r '.layers[0].digest' <"$T/c-gzip/manifest.json" | cut -d: -f2)"
+	refused 2 "convert to what" ctr images convert "$ref" conv:5
+	refused 2 "exclude" ctr images convert --zstd --gzip "$ref" conv:5
+	refused 1 "not here" ctr images convert --zstd nothing conv:5
+}
+
+@test "convert: Docker's types to OCI's, one platform of an index, and all" {
+	no_images
+	ctr images import -q --no-unpack "$T/d.tar"
+	ok ctr images convert --oci mine:3 mine:oci
+	ctr images export "$T/c.tar" mine:oci
+	skopeo inspect --raw "oci-archive:$T/c.tar" |
+	    jq -e '.mediaType == "application/vnd.oci.image.manifest.v1+json" and
+	        .config.mediaType == "application/vnd.oci.image.config.v1+json"'
+	ok ctr images convert --zstd mine:3 mine:zstd
+	ok ctr run --rm mine:zstd ba-9 cat /data/back
+	assert_is three
+	ctr images import -q --no-unpack --all-platforms "$T/m.tar"
+	ok ctr images convert --zstd multi:1 multi:one
+	ok ctr images convert --zstd --all-platforms multi:1 multi:all
+	ctr images export --all-platforms "$T/c.tar" multi:one multi:all
+	[[ $(tar -xOf "$T/c.tar" index.json | jq -r '[.manifests[].mediaType | sub(".*image.";"")] | join(" ")') == \
+	    "manifest.v1+json index.v1+json" ]]
+	ok ctr run --rm multi:all ba-10
+	assert_is linux/amd64
+	skopeo copy -q --all "oci-archive:$T/c.tar:all" "dir:$T/c-all"
+}
