@@ -280,7 +280,8 @@ parts_pump(struct pull *p)
 			part_here(part);
 		if (p->call == NULL)
 			return;
-		if (!part->here && p->downloading < most) {
+		/* The config is small and the layers need it: it does not count. */
+		if (!part->here && p->downloading < most + (p->parts[0].fetch != NULL)) {
 			p->downloading++;
 			part->started_at = clock_real_ns();
 			part_set(part, ITEM_DOWNLOADING);
