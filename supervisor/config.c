@@ -79,22 +79,22 @@ config_log_format(struct config *c, const char *text, struct err *e)
 static const struct limit {
 	const char *key;
 	size_t at; /* in struct config */
-	unsigned max;
+	unsigned min, max;
 } limits[] = {
-	{ "hang-limit", offsetof(struct config, hang_s), 3600 },
-	{ "start-limit", offsetof(struct config, start_s), 3600 },
-	{ "stop-limit", offsetof(struct config, stop_s), 3600 },
-	{ "backoff-limit", offsetof(struct config, backoff_s), 3600 },
-	{ "healthy-after", offsetof(struct config, healthy_s), 3600 },
+	{ "hang-limit", offsetof(struct config, hang_s), 1, 3600 },
+	{ "start-limit", offsetof(struct config, start_s), 1, 3600 },
+	{ "stop-limit", offsetof(struct config, stop_s), 1, 3600 },
+	{ "backoff-limit", offsetof(struct config, backoff_s), 0, 3600 }, /* 0: at once, always */
+	{ "healthy-after", offsetof(struct config, healthy_s), 1, 3600 },
 };
 
 static int
 set_limit(struct config *c, const struct limit *l, const struct toml_value *v, const char *file,
     struct err *e)
 {
-	if (v->kind != TOML_INTEGER || v->integer < 1 || v->integer > l->max)
-		return toml_fail(
-		    file, v->line, e, "%s must be a number of seconds, 1 to %u", l->key, l->max);
+	if (v->kind != TOML_INTEGER || v->integer < l->min || v->integer > l->max)
+		return toml_fail(file, v->line, e, "%s must be a number of seconds, %u to %u",
+		    l->key, l->min, l->max);
 	*(unsigned *)((char *)c + l->at) = (unsigned)v->integer;
 	return 0;
 }

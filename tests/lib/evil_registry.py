@@ -6,7 +6,8 @@
 
 Prints its port on the first line, then serves until it is killed. The first part of a repository's
 name says what goes wrong: 127.0.0.1:PORT/cut/busybox is tag busybox of the layout, with layers cut
-short. GET /seen gives one line per request that came (method, path, Range), newest last.
+short. GET /seen gives one line per request that came (method, path, Range), newest last; GET /sent one
+line per blob (bytes of its body that were sent, path).
 
     ok            nothing goes wrong
     unauthorized  401 with a Basic challenge, whatever is sent
@@ -34,7 +35,12 @@ short. GET /seen gives one line per request that came (method, path, Range), new
     once503       each path answers 503 at its first request
     toomany       every answer is 429
     slow          layers come at 1 MiB a second
+    throttle      layers come at 8 MiB a second on each connection
     stall         a layer's headers come, and 64 KiB, then nothing
+    stallonce     each layer stalls so at its first request
+    trickleonce   each layer comes at ten bytes a second at its first request, after 64 KiB
+    norange       Range is ignored
+    wrongpart     Range is answered with the part behind the one that was asked for
     silent        nothing comes at all
     redirectfile  a layer is at file:///etc/passwd
     redirectloop  a layer is at itself
@@ -162,6 +168,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if url.path == "/seen":
             with self.server.lock:
                 text = "\n".join(self.server.seen) + "\n"
+            self.answer(200, text.encode(), "text/plain")
+            return
+        if url.path == "/sent":
+            with self.server.lock:
+                text = "".join(f"{n} {path}\n" for path, n in self.server.sent.items())
             self.answer(200, text.encode(), "text/plain")
             return
         first = self.note()
@@ -297,36 +308,53 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.stream(mode, data, first)
 
+    def range(self, mode, length):
+        """What of a layer this answer has: from, to, and whether it is a part."""
+        want = self.headers.get("Range", "")
+        first, _, last = want[6:].partition("-") if want.startswith("bytes=") else ("", "", "")
+        if mode == "norange" or not first.isdigit():
+            return 0, length, False
+        start = min(int(first), length)
+        end = min(int(last) + 1, length) if last.isdigit() else length
+        if mode == "wrongpart":
+            start, end = min(start + 1, length), min(end + 1, length)
+        return start, end, True
+
     def stream(self, mode, data, first):
         """The layer with its Range answered, or part of it, or at its own pace."""
-        start = 0
-        want = self.headers.get("Range", "")
-        if want.startswith("bytes=") and want.endswith("-") and want[6:-1].isdigit():
-            start = min(int(want[6:-1]), len(data))
-        self.send_response(206 if start else 200)
+        start, told, part = self.range(mode, len(data))
+        self.send_response(206 if part else 200)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(data) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(told - start))
+        if part:
+            self.send_header("Content-Range", f"bytes {start}-{told - 1}/{len(data)}")
         self.end_headers()
         if self.command == "HEAD":
             return
-        end = len(data)
+        end = told
         if mode == "cut" or (mode == "cutonce" and first):
-            end = start + (len(data) - start) // 2
-        if mode == "stall":
-            end = min(65536, end)
-        step = 65536
-        for at in range(start, end, step):
-            self.wfile.write(data[at:min(at + step, end)])
-            if mode == "slow":
-                self.wfile.flush()
-                time.sleep(0.06)
-        self.wfile.flush()
-        if mode == "stall":
+            end = start + (told - start) // 2
+        stalls = mode == "stall" or (mode in ("stallonce", "trickleonce") and first)
+        if stalls:
+            end = min(start + 65536, end)
+        pause = {"slow": 0.06, "throttle": 0.0078}.get(mode)
+        self.send_part(data, start, end, pause)
+        if stalls and mode == "trickleonce":
+            for at in range(end, told):
+                self.send_part(data, at, at + 1, 0.1)
+        elif stalls:
             time.sleep(600)
-        if end < len(data):
+        if end < told:
             self.hang_up()
+
+    def send_part(self, data, start, end, pause=None):
+        for at in range(start, end, 65536):
+            piece = data[at:min(at + 65536, end)]
+            self.wfile.write(piece)
+            with self.server.lock:
+                self.server.sent[self.path] = self.server.sent.get(self.path, 0) + len(piece)
+            if pause:
+                time.sleep(pause)
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -347,6 +375,7 @@ def main():
     srv.layout = Layout(a.layout)
     srv.lock = threading.Lock()
     srv.seen = []
+    srv.sent = {}
     srv.paths = set()
     srv.scheme = "https" if a.tls else "http"
     if a.tls:

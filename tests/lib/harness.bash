@@ -219,6 +219,47 @@ teardown()
 	done
 }
 
+# --- the content store -----------------------------------------------------------------------------
+
+# store_whole: every blob's bytes are what its name says, and every image that is listed has all that
+# its manifests name
+store_whole()
+{
+	local blobs=$ROOT/content/blobs/sha256 digest
+
+	(cd "$blobs" && find . -type f -printf '%f  %f\n' >"$T/sums" &&
+	    { [[ ! -s $T/sums ]] || sha256sum -c --quiet --strict "$T/sums"; }) >&2 ||
+	    fail "damaged blobs" || return 1
+	while read -r digest; do
+		store_tree "$blobs" "${digest#sha256:}" || return 1
+	done < <(ctr images list --format json | jq -r '.[].target.digest')
+}
+# store_tree FOLDER HEX: this document, and below it what is of this host's platform
+store_tree()
+{
+	local digest
+
+	[[ -e $1/$2 ]] || fail "missing: $2" || return 1
+	while read -r digest; do
+		[[ -e $1/${digest#sha256:} ]] || fail "missing: $digest of $2" || return 1
+	done < <(jq -r '(.config.digest // empty), (.layers // [])[].digest' "$1/$2")
+	while read -r digest; do
+		store_tree "$1" "${digest#sha256:}" || return 1
+	done < <(jq -r '(.manifests // [])[] | select(.platform.architecture == "amd64") | .digest' "$1/$2")
+}
+# store_empty: no blob, no row of one, no rest of a download, no snapshot
+store_empty()
+{
+	local found
+
+	found=$(find "$ROOT/content/blobs" "$ROOT/content/ingest" -type f)
+	[[ -z $found ]] || fail "files: $found" || return 1
+	found=$(ctr content list -q)
+	[[ -z $found ]] || fail "rows of blobs: $found" || return 1
+	found=$(ctr snapshots list --format json | jq -r '.[].key')
+	[[ -z $found ]] || fail "snapshots: $found" || return 1
+}
+
 # --- a registry that misbehaves --------------------------------------------------------------------
 
 # evil_start [ARGUMENT...]: sets $EVIL
@@ -247,6 +288,8 @@ evil_stop()
 }
 # evil_seen REGEX: how many requests came whose line matches
 evil_seen() { curl -s "http://$EVIL/seen" | grep -cE -- "$1"; }
+# evil_sent REGEX: how many bytes of blobs were sent whose path matches
+evil_sent() { curl -s "http://$EVIL/sent" | awk -v path="$1" '$2 ~ path {n += $1} END {print n + 0}'; }
 
 # --- asserting -------------------------------------------------------------------------------------
 

@@ -16,6 +16,12 @@
 #   big       four layers of 12 MiB that do not compress
 #   escape    a layer that tries to leave its folder
 #
+# Only when named:
+#   tiny1, tiny2   three layers of 64 KiB that do not compress, two of them the same in both
+#   wide           one layer of 40 MiB that does not compress
+#   many           64 layers of 256 KiB that do not compress
+#   heavy          four layers of 25 MB that do not compress
+#
 # A layer is a folder, made below a work folder that is removed at the end, and packed with owner 0
 # and a fixed time. Works as root only (device nodes and owners are not needed).
 
@@ -250,6 +256,30 @@ images_make_config()
 	    "Env":["PATH=/usr/bin:/bin","COLOUR=blue"],"Entrypoint":["tell","one"],"Cmd":["two"],
 	    "StopSignal":"SIGUSR1"}' "$(images_layer gzip config)"
 }
+
+# images_noise TAG SIZE NUMBER...: an image of layers of that many bytes of noise, one for each number.
+# A keyed stream: does not compress, and is the same in every run.
+images_noise()
+{
+	local tag=$1 size=$2 n args=()
+	shift 2
+
+	for n in "$@"; do
+		if [[ ! -e noise-$size-$n.tar ]]; then
+			mkdir -p "noise-$size-$n"
+			openssl enc -aes-128-ctr -K "$(printf %032d "$n")" -iv 0 -in /dev/zero 2>/dev/null |
+			    head -c "$size" >"noise-$size-$n/noise-$n"
+			images_layer gzip "noise-$size-$n" >/dev/null
+		fi
+		args+=("gzip:noise-$size-$n.tar")
+	done
+	"$oci" image "$layout" "$tag" --config '{"Env":["PATH=/bin"],"Cmd":["sh"]}' "${args[@]}"
+}
+images_make_tiny1() { images_noise tiny1 65000 1 2 3; }
+images_make_tiny2() { images_noise tiny2 65000 1 2 4; }
+images_make_wide() { images_noise wide $((40 << 20)) 5; }
+images_make_many() { images_noise many 262144 {101..164}; }
+images_make_heavy() { images_noise heavy 25000000 {11..14}; }
 
 images_make_big()
 {

@@ -269,7 +269,10 @@ chunk_write(struct ingest *in, const struct chunk *c)
 	size_t done = 0;
 
 	while (done < c->len) {
-		ssize_t n = pwrite(in->fd, c->data + done, c->len - done, (off_t)(c->at + done));
+		ssize_t n = -1;
+
+		if (!FAULT_FAILS("content.ingest.write"))
+			n = pwrite(in->fd, c->data + done, c->len - done, (off_t)(c->at + done));
 
 		if (n < 0 && errno != EINTR)
 			return io_failed(in, "write");
@@ -338,7 +341,7 @@ run_sync(struct ingest *in)
 		    "blob %s is not what it should be: its digest is %s", in->digest.text,
 		    got.text);
 	FAULT_POINT("content.ingest.verified");
-	if (fchmod(in->fd, 0440) < 0 || fsync(in->fd) < 0)
+	if (fchmod(in->fd, 0440) < 0 || FAULT_FAILS("content.ingest.sync") || fsync(in->fd) < 0)
 		return io_failed(in, "sync");
 	FAULT_POINT("content.ingest.synced");
 	return 0;
@@ -378,7 +381,8 @@ publish_run(void *arg)
 	for (struct ingest *in = b->ingests.publishing; in != NULL; in = in->peer) {
 		const char *hex = digest_hex(&in->digest);
 
-		if (renameat(b->ingest_fd, hex, b->algs[in->digest.alg], hex) < 0)
+		if (FAULT_FAILS("content.ingest.rename") ||
+		    renameat(b->ingest_fd, hex, b->algs[in->digest.alg], hex) < 0)
 			(void)io_failed(in, "store");
 		touched[in->digest.alg] = true;
 	}
