@@ -127,6 +127,7 @@ verb_fn run_run, run_exec, run_attach, run_remove_after;
 verb_fn tasks_list, tasks_kill, tasks_delete, tasks_ps, tasks_pause, tasks_resume, tasks_wait;
 verb_fn snapshots_list, content_list;
 verb_fn namespaces_list, namespaces_create, namespaces_remove;
+verb_fn gc_collect;
 verb_fn events_follow, workers_list, version_show;
 verb_fn completion_show, manual_show;
 

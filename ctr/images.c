@@ -174,7 +174,9 @@ static int
 remove_one(struct ctr *c, const struct opts *o, const char *word, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	const struct image_remove_req req = { .ref = word, .force = opts_flag(o, "force") };
+	const struct image_remove_req req = {
+		.ref = word, .force = opts_flag(o, "force"), .sync = !opts_flag(o, "async")
+	};
 	struct image_remove_rep rep;
 	int r = ctr_call(c, &content_image_remove_method, &req, &a, &rep, e);
 

@@ -56,6 +56,9 @@ static const struct opt platform_opts[] = {
 
 static const struct opt remove_opts[] = {
 	{ "force", 'f', OPT_FLAG, NULL, "Also when a container was made from it.", NULL },
+	{ "async", 0, OPT_FLAG, NULL,
+	    "Return at once: what nothing else needs goes soon, not before.", NULL },
+	{ "sync", 0, OPT_FLAG, NULL, "Return when it is gone: what is done anyway.", NULL },
 	{ .name = NULL },
 };
 
@@ -258,6 +261,17 @@ const struct verb verbs[] = {
 			"ctr events --topic /containers --topic /tasks",
 	    .opts = { events_opts },
 	    .run = events_follow },
+	{ .name = "gc",
+	    .args = "",
+	    .brief = "remove what nothing needs any more",
+	    .text =
+		"Removes the blobs, snapshots, ingests and leases that no image, container or "
+		"lease "
+		"holds, and images that have expired, in all namespaces, and says what went. The "
+		"daemon does so by itself, soon after something was removed.",
+	    .examples = "ctr gc\nctr gc --format json",
+	    .opts = { format_opts },
+	    .run = gc_collect },
 	{ .name = "workers",
 	    .also = "worker",
 	    .args = "",

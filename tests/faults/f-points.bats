@@ -40,6 +40,7 @@ life()
 	assert_has up || return 1
 	ok ctr containers delete fp-life || return 1
 	ok ctr images remove "$ref" || return 1
+	ok ctr gc || return 1
 	ok ctr content list -q || return 1
 	assert_is ""
 }

@@ -138,6 +138,7 @@ registry_gets()
 
 @test "blobs on disk are what their names say" {
 	local f
+	ok ctr gc
 	for f in "$ROOT"/content/blobs/sha256/*; do
 		[[ $(sha256sum "$f" | cut -d ' ' -f 1) == "${f##*/}" ]] || fail "$f"
 	done

@@ -75,7 +75,10 @@ content_on_blob_update(struct content *c, struct call *call, const struct blob_u
 	if ((r = blob_row_put(c, t, call_ns(call), rep, e)) < 0 ||
 	    (r = store_event(t, call_ns(call), "/content/update", &ev, e)) < 0)
 		return r;
-	return call_commit(call, &t, rep, e);
+	r = call_commit(call, &t, rep, e);
+	if (r == 0)
+		gc_deleted(c); /* it may have let go of something */
+	return r;
 }
 
 int
@@ -93,6 +96,7 @@ content_on_blob_remove(struct content *c, struct call *call, const struct blob_r
 	    (r = call_commit(call, &t, rep, e)) < 0)
 		return r;
 	gc_forget(c, &d);
+	gc_deleted(c); /* what it referred to */
 	return 0;
 }
 

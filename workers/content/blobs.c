@@ -15,8 +15,10 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "workers/content/content.h"
+#include "workers/content/gc.h"
 #include "workers/content/images.h"
 #include "workers/content/ingest.h"
+#include "workers/content/labels.h"
 #include "workers/content/leases.h"
 
 int
@@ -27,11 +29,15 @@ blobs_open(struct blobs *b, int dirfd, struct work *work, struct board *board, s
 
 	if (r < 0)
 		return r;
-	*b = (struct blobs){ .algs = { -1, -1 }, .ingest_fd = -1, .work = work, .board = board };
+	*b = (struct blobs){
+		.algs = { -1, -1 }, .ingest_fd = -1, .trash_fd = -1, .work = work, .board = board
+	};
 	if ((r = fs_open_dir(dirfd, "blobs/sha256", 0750, &b->algs[DIGEST_SHA256], e)) < 0 ||
 	    (r = fs_open_dir(dirfd, "blobs/sha512", 0750, &b->algs[DIGEST_SHA512], e)) < 0 ||
-	    (r = fs_open_dir(dirfd, "ingest", 0750, &b->ingest_fd, e)) < 0)
+	    (r = fs_open_dir(dirfd, "ingest", 0750, &b->ingest_fd, e)) < 0 ||
+	    (r = fs_open_dir(dirfd, "trash", 0750, &b->trash_fd, e)) < 0)
 		return r;
+	blobs_empty_trash(b);
 	return 0;
 }
 
@@ -41,6 +47,7 @@ blobs_close(struct blobs *b)
 	fd_close(&b->algs[0]);
 	fd_close(&b->algs[1]);
 	fd_close(&b->ingest_fd);
+	fd_close(&b->trash_fd);
 }
 
 bool
@@ -91,6 +98,27 @@ blobs_remove(const struct blobs *b, const struct digest *d, struct err *e)
 	if (unlinkat(b->algs[d->alg], digest_hex(d), 0) < 0 && errno != ENOENT)
 		return err_sys(e, errno, "remove blob %s", d->text);
 	return 0;
+}
+
+int
+blobs_discard(const struct blobs *b, const struct digest *d, struct err *e)
+{
+	if (renameat(b->algs[d->alg], digest_hex(d), b->trash_fd, digest_hex(d)) < 0 &&
+	    errno != ENOENT)
+		return err_sys(e, errno, "remove blob %s", d->text);
+	return 0;
+}
+
+void
+blobs_empty_trash(const struct blobs *b)
+{
+	int fd = openat(b->trash_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(dir_close) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
+
+	while (dir != NULL && (ent = readdir(dir)) != NULL)
+		if (ent->d_name[0] != '.')
+			(void)unlinkat(b->trash_fd, ent->d_name, 0); /* again at the next start */
 }
 
 int
@@ -145,14 +173,16 @@ blob_row_put(
 {
 	struct key k;
 
-	(void)c;
+	gc_touch(c, NODE_BLOB, ns, row->digest);
+	gc_touch_labels(c, ns, &row->labels);
 	store_key(&k, ns, row->digest);
 	return store_put(t, TABLE_BLOBS, &k, &blob_schema, row, e);
 }
 
 int
 blob_row_add(struct content *c, struct txn *t, const char *ns, const char *lease,
-    const struct digest *d, uint64_t size, const struct kvs *labels, struct err *e)
+    const struct digest *d, uint64_t size, const struct kvs *labels, int64_t held_until,
+    struct err *e)
 {
 	struct blob row = { .digest = d->text, .size = size, .created_at = clock_real_ns() };
 	struct ev_blob ev = { .digest = d->text, .size = size };
@@ -164,9 +194,64 @@ blob_row_add(struct content *c, struct txn *t, const char *ns, const char *lease
 		return r;
 	if (labels != NULL)
 		row.labels = *labels;
+	row.held_until = held_until;
 	if ((r = namespace_ensure(t, ns, e)) < 0 || (r = blob_row_put(c, t, ns, &row, e)) < 0)
 		return r;
 	return store_event(t, ns, "/content/create", &ev, e);
+}
+
+struct anywhere {
+	const struct digest *d;
+	struct txn *t;
+	bool shareable, found;
+};
+
+static int
+has_row(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	struct anywhere *n = arg;
+	const struct namespace *ns = rec;
+	const char *shares = labels_get(&ns->labels, "containerd.io/namespace.shareable");
+	struct key row;
+
+	(void)k;
+	(void)e;
+	if (n->shareable && (shares == NULL || strcmp(shares, "true") != 0))
+		return 0;
+	blob_key(&row, ns->name, n->d);
+	n->found = store_has(n->t, TABLE_BLOBS, &row);
+	return n->found ? 1 : 0;
+}
+
+/* Every namespace that has rows has a record of its own. */
+int
+blob_row_anywhere(struct txn *t, const struct digest *d, bool shareable, bool *ret, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct anywhere n = { .d = d, .t = t, .shareable = shareable };
+	int r = store_each(t, TABLE_NAMESPACES, NULL, NULL, &namespace_schema, &a, has_row, &n, e);
+
+	*ret = n.found;
+	return r;
+}
+
+int
+blob_row_release(
+    struct content *c, struct txn *t, const char *ns, const char *digest, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct blob row;
+	struct key k;
+	int r;
+
+	store_key(&k, ns, digest);
+	if (!store_has(t, TABLE_BLOBS, &k))
+		return 0;
+	r = store_get(t, TABLE_BLOBS, &k, &blob_schema, &a, &row, e);
+	if (r < 0 || row.held_until == 0)
+		return r;
+	row.held_until = 0;
+	return blob_row_put(c, t, ns, &row, e);
 }
 
 int

@@ -39,6 +39,7 @@ struct ingests {
 struct blobs {
 	int algs[2];   /* folders blobs/sha256, blobs/sha512, by enum digest_alg */
 	int ingest_fd; /* folder ingest */
+	int trash_fd;  /* folder trash: blobs that are gone but for their bytes */
 	struct work *work;
 	struct board *board; /* may be NULL */
 	struct ingests ingests;
@@ -59,6 +60,9 @@ int blobs_write(
     const struct blobs *b, const struct digest *d, const void *data, size_t n, struct err *e);
 /* Success also when it is not there. */
 int blobs_remove(const struct blobs *b, const struct digest *d, struct err *e);
+/* The same at once whatever its size: its bytes go with blobs_empty_trash, which any thread may call. */
+int blobs_discard(const struct blobs *b, const struct digest *d, struct err *e);
+void blobs_empty_trash(const struct blobs *b);
 
 /* Calls fn for every blob file; names that are no digests are removed. */
 typedef void blobs_each_fn(void *arg, const struct digest *d);
@@ -70,11 +74,18 @@ int blob_row_get(struct txn *t, const char *ns, const struct digest *d, struct a
     struct blob *ret, struct err *e);
 
 /* Makes the row, with the /content/create event, when there is none; lease (may be NULL) gets to hold
- * the blob either way. labels (may be NULL) are for a new row. */
+ * the blob either way. labels (may be NULL) and held_until (0: not held) are for a new row. */
 int blob_row_add(struct content *c, struct txn *t, const char *ns, const char *lease,
-    const struct digest *d, uint64_t size, const struct kvs *labels, struct err *e);
+    const struct digest *d, uint64_t size, const struct kvs *labels, int64_t held_until,
+    struct err *e);
 int blob_row_put(
     struct content *c, struct txn *t, const char *ns, const struct blob *row, struct err *e);
+/* Has any namespace a row for it? shareable: only those whose label shares with all. */
+int
+blob_row_anywhere(struct txn *t, const struct digest *d, bool shareable, bool *ret, struct err *e);
+/* Ends held_until. Success also when there is no row. */
+int blob_row_release(
+    struct content *c, struct txn *t, const char *ns, const char *digest, struct err *e);
 int blob_row_drop(struct txn *t, const char *ns, const struct digest *d, struct err *e);
 
 #endif

@@ -14,12 +14,13 @@
 #include "workers/content/http.h"
 #include "workers/content/images.h"
 #include "workers/content/ingest.h"
+#include "workers/content/tree.h"
 
 #define THREADS 3
 #define INGEST_AGE_S (24 * 3600)
 
 const char *const content_tables[TABLE_COUNT] = { "images", "blobs", "namespaces", "leases", "held",
-	"drafts" };
+	"drafts", "state" };
 
 /* --- recovery -------------------------------------------------------------------------------------- */
 
@@ -83,6 +84,46 @@ recover(struct content *c, struct err *e)
 	return r < 0 ? r : ingest_expire(&c->blobs, INGEST_AGE_S, e);
 }
 
+struct labelling {
+	struct content *c;
+	struct txn *t;
+};
+
+static int
+label_one(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	struct labelling *l = arg;
+	const struct image *im = rec;
+	AUTO(free_ptr) char *ns = xcalloc(1, k->n + 1);
+
+	memcpy(ns, k->p, k->n); /* ends with the NUL behind the namespace */
+	return tree_label(l->c, l->t, ns, im->target, e);
+}
+
+/* A store from before garbage collection went by labels gets them, once. */
+static int
+label_all(struct content *c, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct labelling l = { .c = c };
+	struct content_state state = { .labelled = true };
+	struct key k;
+	int r = store_write(c->store, &t, e);
+
+	if (r < 0)
+		return r;
+	l.t = t;
+	store_key_text(&k, "content");
+	if (store_has(t, TABLE_STATE, &k))
+		return 0;
+	if ((r = store_each(t, TABLE_IMAGES, NULL, NULL, &image_schema, &a, label_one, &l, e)) <
+		0 ||
+	    (r = store_put(t, TABLE_STATE, &k, &content_state_schema, &state, e)) < 0)
+		return r;
+	return store_commit(&t, e);
+}
+
 int
 content_up(struct content *c, const char *path, struct board *board, struct err *e)
 {
@@ -94,10 +135,11 @@ content_up(struct content *c, const char *path, struct board *board, struct err 
 	if (r < 0)
 		return r;
 	c->http = http_new(c->loop);
+	c->gc = gc_new(c);
 	if ((r = work_new(c->loop, THREADS, &c->work, e)) < 0 ||
 	    (r = blobs_open(&c->blobs, c->dirfd, c->work, board, e)) < 0 ||
 	    (r = store_open(db, content_tables, TABLE_COUNT, true, &c->store, e)) < 0 ||
-	    (r = recover(c, e)) < 0 || (r = drafts_up(c, e)) < 0)
+	    (r = recover(c, e)) < 0 || (r = label_all(c, e)) < 0 || (r = drafts_up(c, e)) < 0)
 		return err_wrap(e, "content store %s", path);
 	for (unsigned i = 0; board != NULL && i < BOARD_INGESTS; i++)
 		board->self.ingest[i].used = 0; /* what an earlier life left */
@@ -109,6 +151,7 @@ content_down(struct content *c)
 {
 	http_free(&c->http);
 	work_free(&c->work);
+	gc_free(&c->gc);
 	drafts_down(c);
 	blobs_close(&c->blobs);
 	store_close(&c->store);

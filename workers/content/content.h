@@ -20,13 +20,14 @@
 
 struct call;
 struct draft;
+struct gc;
 struct http;
 struct pull;
 struct transfer;
 struct worker;
 
 /* Tables of the store. images: ns\0name -> image; blobs: ns\0digest -> blob; namespaces: name; leases,
- * held: see leases.h; drafts: ns\0ref -> ingest, see drafts.h. */
+ * held: see leases.h; drafts: ns\0ref -> ingest, drafts.h; state: one content_state. */
 enum {
 	TABLE_IMAGES,
 	TABLE_BLOBS,
@@ -34,6 +35,7 @@ enum {
 	TABLE_LEASES,
 	TABLE_HELD,
 	TABLE_DRAFTS,
+	TABLE_STATE,
 	TABLE_COUNT
 };
 extern const char *const content_tables[TABLE_COUNT];
@@ -68,7 +70,8 @@ struct content {
 	struct pull *pulls;	    /* running image_pull calls */
 	struct draft *drafts;	    /* open ingests of clients, see drafts.c */
 	int drafts_fd;		    /* ROOT/content/drafts */
-	int dirfd;		    /* ROOT/content */
+	struct gc *gc;
+	int dirfd; /* ROOT/content */
 	uint64_t ticks;
 	unsigned quiet; /* seconds without a pull */
 };

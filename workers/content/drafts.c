@@ -320,7 +320,7 @@ commit_rows(struct op *op, struct blob *rep)
 	labels_merge(&labels, op->labels, a);
 	if ((r = store_write(d->c->store, &t, e)) < 0 ||
 	    (r = blob_row_add(
-		 d->c, t, d->ns, call_lease(op->call), &op->digest, d->at, &labels, e)) < 0 ||
+		 d->c, t, d->ns, call_lease(op->call), &op->digest, d->at, &labels, 0, e)) < 0 ||
 	    (r = draft_row_drop(t, d->ns, d->row.ref, e)) < 0 ||
 	    (r = blob_row_get(t, d->ns, &op->digest, a, rep, e)) < 0)
 		return r;
@@ -613,6 +613,9 @@ row_make(struct content *c, struct call *call, const struct ingest_write_req *re
 	    (r = lease_hold(c, t, ns, call_lease(call), LEASE_INGESTS, req->ref, e)) < 0 ||
 	    (r = store_put(t, TABLE_DRAFTS, &k, &ingest_info_schema, row, e)) < 0)
 		return r;
+	gc_touch(c, NODE_DRAFT, ns, req->ref);
+	if (req->expected != NULL)
+		gc_touch(c, NODE_BLOB, ns, req->expected);
 	draft_forget(c, ns, req->ref); /* what an earlier one may have left is not ours */
 	return content_commit(c, &t, e);
 }

@@ -29,6 +29,8 @@ void drafts_down(struct content *c);
 /* Once a second: closes those at rest. */
 void drafts_tick(struct content *c);
 
+#define DRAFT_AGE_NS (24LL * 3600 * 1000000000) /* without a byte; then it is garbage */
+
 /* Is it open: was it spoken to lately? */
 bool draft_open(const struct content *c, const char *ns, const char *ref);
 /* Unix ns of the last byte of the draft with this row. */

@@ -3,297 +3,665 @@
 #include "workers/content/gc.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
+#include "lib/base/fault.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
+#include "workers/content/handlers.h"
 #include "workers/content/images.h"
+#include "workers/content/labels.h"
 #include "workers/content/pull.h"
 
-#define DAY_NS (24LL * 3600 * 1000000000)
-#define HOUR_NS (3600LL * 1000000000)
+#define FIRST_MS 60000	/* after the start: whoever had a request here has asked again by then */
+#define SOON_MS 100	/* for removals that come together */
+#define RETRY_MS 60000	/* after a failure */
+#define REST_FACTOR 50	/* a run of 20 ms is followed by a second's rest */
+#define CHANGES_MAX 100 /* so many changes start one */
+#define BATCH 128	/* rows per transaction: a few milliseconds */
+#define ACTIVE_NS (3600LL * 1000000000)
+#define LABEL_OWNER "coffer.container"
 
-struct reach {
-	struct content *c;
-	struct set *blobs, *chains;
+enum step { IDLE, LISTING, MARKING, SWEEPING, LAYERS };
+
+struct touched {
+	enum node_type type;
+	char *ns, *key;
 };
 
-static int
-reach_one(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	struct reach *r = arg;
-	const struct image *im = rec;
-	struct oci_desc target;
-
-	(void)k;
-	if (image_target(im, &target, e) < 0)
-		return -(int)e->code;
-	tree_reach(r->c, &target.digest, target.media_type, r->blobs, r->chains);
-	return 0;
-}
-
-int
-gc_reach(struct content *c, struct txn *t, const char *ns, struct set *blobs, struct set *chains,
-    struct err *e)
-{
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	struct reach r = { .c = c, .blobs = blobs, .chains = chains };
-	struct key prefix;
-
-	if (ns != NULL)
-		store_key(&prefix, ns, "");
-	return store_each(t, TABLE_IMAGES, ns != NULL ? &prefix : NULL, NULL, &image_schema, &a,
-	    reach_one, &r, e);
-}
-
-struct rows {
-	int64_t before;
-	struct set *out;
-};
-
-static int
-row_one(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	struct rows *r = arg;
-	const struct blob *b = rec;
-
-	(void)k;
-	(void)e;
-	if (b->created_at < r->before)
-		set_add(r->out, b->digest);
-	return 0;
-}
-
-struct namespaces {
-	const struct digest *d;
-	struct txn *t;
-	bool found;
-};
-
-static int
-has_row(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	struct namespaces *n = arg;
-	const struct namespace *ns = rec;
-	struct key row;
-
-	(void)k;
-	(void)e;
-	blob_key(&row, ns->name, n->d);
-	n->found = store_has(n->t, TABLE_BLOBS, &row);
-	return n->found ? 1 : 0;
-}
-
-/* Is there a row for d in any namespace? Every namespace that has rows has a record of its own. */
-static int
-any_row(struct txn *t, const struct digest *d, bool *ret, struct err *e)
-{
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	struct namespaces n = { .d = d, .t = t };
-	int r = store_each(t, TABLE_NAMESPACES, NULL, NULL, &namespace_schema, &a, has_row, &n, e);
-
-	*ret = n.found;
-	return r;
-}
-
-int
-gc_rows(struct content *c, struct txn *t, const char *ns, const struct set *only, int64_t before,
-    struct set *files, struct err *e)
-{
-	AUTO(set_free) struct set reached = { .n = 0 }, all = { .n = 0 };
-	struct rows rows = { .before = before, .out = &all };
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	struct key prefix;
-	int r = gc_reach(c, t, ns, &reached, NULL, e);
-
-	if (r < 0)
-		return r;
-	store_key(&prefix, ns, "");
-	if (only == NULL) {
-		r = store_each(t, TABLE_BLOBS, &prefix, NULL, &blob_schema, &a, row_one, &rows, e);
-		if (r < 0)
-			return r;
-		only = &all;
-	}
-	for (size_t i = 0; i < only->n; i++) {
-		struct digest d;
-		bool elsewhere;
-
-		if (set_has(&reached, only->v[i]) || pull_holds_blob(c, ns, only->v[i]))
-			continue;
-		if ((r = digest_parse(only->v[i], &d, e)) < 0 ||
-		    (r = blob_row_drop(t, ns, &d, e)) < 0 ||
-		    (r = any_row(t, &d, &elsewhere, e)) < 0)
-			return r;
-		if (!elsewhere && !pull_holds_blob(c, NULL, only->v[i]) &&
-		    blobs_has(&c->blobs, &d, 0, NULL) && !set_has(files, d.text))
-			set_add(files, d.text);
-	}
-	return 0;
-}
-
-uint64_t
-gc_files_bytes(const struct content *c, const struct set *files)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < files->n; i++) {
-		struct err ignored = ERR_ZERO; /* the set holds what digest_parse accepted */
-		struct digest d;
-		uint64_t size = 0;
-
-		if (digest_parse(files->v[i], &d, &ignored) == 0 &&
-		    blobs_has(&c->blobs, &d, 0, &size))
-			sum += size;
-	}
-	return sum;
-}
-
-unsigned
-gc_files(const struct content *c, const struct set *files)
-{
-	unsigned gone = 0;
-
-	for (size_t i = 0; i < files->n; i++) {
-		struct err e = ERR_ZERO;
-		struct digest d;
-
-		if (digest_parse(files->v[i], &d, &e) == 0 && blobs_remove(&c->blobs, &d, &e) == 0)
-			gone++;
-		else
-			log_warn("%s", e.msg); /* the next start tries again: it has no row */
-	}
-	return gone;
-}
-
-/* --- layers ----------------------------------------------------------------------------------------- */
-
-struct gc_layers {
-	struct content *c;
-	char ns[IDENT_MAX + 1];
-	struct set keys;
-	size_t at;
-	gc_done_fn *done;
+struct gc_wait {
+	struct gc_wait *next;
+	gc_done_fn *done; /* NULL: detached */
 	void *arg;
-	struct loop_source *end;
 };
 
-static void layers_next(struct gc_layers *g);
+/* A snapshot as it was listed. */
+struct snap {
+	uint32_t node, parent; /* parent: its node, or itself */
+	unsigned depth;
+};
+
+struct gc {
+	struct content *c;
+	enum step step;
+	bool ready;			  /* the bus is there */
+	struct gc_wait *waiting, *served; /* for a run that is to come; for the one that runs */
+	struct loop_source *timer;	  /* the next run, or the next step */
+	uint64_t timer_at_ms;
+	unsigned changes;   /* since the last run began */
+	bool deleted;	    /* the same */
+	uint64_t rested_ms; /* no run by itself before */
+	int64_t next;	    /* something ends by itself, Unix ns */
+
+	char *condemned; /* namespace that is to go; NULL: none */
+	bool tracking;
+	struct touched *touched;
+	size_t ntouched, touched_room;
+
+	/* of the run */
+	uint64_t since_ns;
+	struct gc_totals sum;
+	struct err err;
+	struct graph *graph;
+	struct txn *t;
+	struct set names;    /* namespaces */
+	int64_t marked_next; /* as next, found by the thread */
+	size_t at;
+	char *after; /* of a page */
+	struct client_call *asked;
+	struct snap *snaps;
+	size_t nsnaps, snaps_room;
+	struct gc_dropped dropped;
+	uint32_t node;
+};
+
+static void begin(void *arg);
+static void schedule_rested(struct gc *g, uint64_t in_ms);
+static void list_next(struct gc *g);
+static void layers_next(void *arg);
+
+/* --- touching -------------------------------------------------------------------------------------- */
+
+void
+gc_touch(struct content *c, enum node_type type, const char *ns, const char *key)
+{
+	struct gc *g = c->gc;
+
+	if (++g->changes >= CHANGES_MAX)
+		schedule_rested(g, SOON_MS);
+	if (!g->tracking)
+		return;
+	if (g->ntouched == g->touched_room) {
+		g->touched_room = g->touched_room == 0 ? 64 : 2 * g->touched_room;
+		g->touched = xrealloc(g->touched, g->touched_room * sizeof(*g->touched));
+	}
+	g->touched[g->ntouched++] = (struct touched){ type, xstrdup(ns), xstrdup(key) };
+}
+
+struct toucher {
+	struct content *c;
+	const char *ns;
+};
+
+static void
+touch_ref(void *arg, enum node_type type, const char *key, bool back)
+{
+	const struct toucher *t = arg;
+
+	(void)back; /* what is labelled is touched itself: it may be held by that one now */
+	gc_touch(t->c, type, t->ns, key);
+}
+
+void
+gc_touch_labels(struct content *c, const char *ns, const struct kvs *labels)
+{
+	struct toucher t = { c, ns };
+
+	if (c->gc->tracking)
+		graph_refs(labels, touch_ref, &t);
+}
+
+void
+gc_touched(struct content *c, struct graph *graph)
+{
+	struct gc *g = c->gc;
+
+	for (size_t i = 0; i < g->ntouched; i++) {
+		struct touched *t = &g->touched[i];
+
+		if (graph != NULL)
+			graph_touch(graph, t->type, t->ns, t->key);
+		free_ptr(&t->ns);
+		free_ptr(&t->key);
+	}
+	g->ntouched = 0;
+}
+
+void
+gc_track(struct content *c, bool on)
+{
+	gc_touched(c, NULL);
+	c->gc->tracking = on;
+}
+
+/* --- when ------------------------------------------------------------------------------------------ */
+
+/* The next run comes at `at` (monotonic ms) unless one comes earlier. */
+static void
+schedule(struct gc *g, uint64_t at)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (!g->ready || g->step != IDLE || (g->timer != NULL && g->timer_at_ms <= at))
+		return;
+	loop_del(&g->timer);
+	g->timer_at_ms = at;
+	g->timer = loop_once(g->c->loop, at > now ? at - now : 0, begin, g);
+}
+
+static void
+schedule_rested(struct gc *g, uint64_t in_ms)
+{
+	uint64_t at = clock_mono_ms() + in_ms;
+
+	schedule(g, at > g->rested_ms ? at : g->rested_ms);
+}
+
+void
+gc_deleted(struct content *c)
+{
+	c->gc->deleted = true;
+	schedule_rested(c->gc, SOON_MS);
+}
+
+void
+gc_expects(struct content *c, int64_t when)
+{
+	struct gc *g = c->gc;
+	int64_t ms = (when - clock_real_ns()) / 1000000 + 1;
+
+	if (when < g->next)
+		g->next = when;
+	if (g->next == when && when != INT64_MAX)
+		schedule_rested(g, ms > 0 ? (uint64_t)ms : 0);
+}
+
+struct gc_wait *
+gc_run(struct content *c, gc_done_fn *done, void *arg)
+{
+	struct gc_wait *w = xcalloc(1, sizeof(*w));
+
+	w->done = done;
+	w->arg = arg;
+	w->next = c->gc->waiting;
+	c->gc->waiting = w;
+	schedule(c->gc, 0);
+	return w;
+}
+
+bool
+gc_condemn(struct content *c, const char *ns)
+{
+	struct gc *g = c->gc;
+
+	if (ns != NULL && g->condemned != NULL)
+		return false;
+	free_ptr(&g->condemned);
+	g->condemned = ns != NULL ? xstrdup(ns) : NULL;
+	return true;
+}
+
+void
+gc_detach(struct gc_wait **w)
+{
+	if (*w != NULL)
+		(*w)->done = NULL;
+	*w = NULL;
+}
+
+struct gc *
+gc_new(struct content *c)
+{
+	struct gc *g = xcalloc(1, sizeof(*g));
+
+	g->c = c;
+	g->next = INT64_MAX;
+	return g;
+}
+
+static void
+run_free(struct gc *g)
+{
+	store_abort(&g->t);
+	graph_free(&g->graph);
+	set_free(&g->names);
+	free_ptr(&g->after);
+	free_ptr(&g->snaps);
+	g->nsnaps = g->snaps_room = 0;
+	set_free(&g->dropped.files);
+	set_free(&g->dropped.drafts);
+	gc_track(g->c, false);
+}
+
+void
+gc_free(struct gc **gp)
+{
+	struct gc *g = *gp;
+	struct gc_wait *w;
+
+	if (g == NULL)
+		return;
+	loop_del(&g->timer);
+	run_free(g);
+	while ((w = g->waiting != NULL ? g->waiting : g->served) != NULL) {
+		*(g->waiting != NULL ? &g->waiting : &g->served) = w->next;
+		free_ptr(&w);
+	}
+	free_ptr(&g->touched);
+	free_ptr(&g->condemned);
+	free_ptr(gp);
+}
+
+void
+gc_ready(struct content *c)
+{
+	c->gc->ready = true;
+	schedule(c->gc, clock_mono_ms() + (c->gc->waiting != NULL ? 0 : FIRST_MS));
+}
+
+/* --- a run ------------------------------------------------------------------------------------------ */
+
+/* Through the loop, so that others get their turn. */
+static void
+step_later(struct gc *g, void (*step)(void *))
+{
+	g->timer = loop_once(g->c->loop, 0, step, g);
+}
+
+static void
+run_log(const struct gc *g)
+{
+	const struct gc_totals *s = &g->sum;
+
+	if (g->err.code != ERR_NONE)
+		log_warn("garbage collection: %s", g->err.msg);
+	else if (s->images + s->blobs + s->ingests + s->leases + s->snapshots > 0)
+		log_info("garbage collection: %llu images, %llu blobs (%llu bytes), %llu "
+			 "snapshots, %llu ingests, %llu leases in %llu ms",
+		    (unsigned long long)s->images, (unsigned long long)s->blobs,
+		    (unsigned long long)s->bytes, (unsigned long long)s->snapshots,
+		    (unsigned long long)s->ingests, (unsigned long long)s->leases,
+		    (unsigned long long)s->took_ns / 1000000);
+}
+
+static void
+run_end(struct gc *g)
+{
+	struct gc_wait *w, *served = g->served;
+
+	g->sum.took_ns = clock_mono_ns() - g->since_ns;
+	run_free(g);
+	run_log(g);
+	g->step = IDLE;
+	g->served = NULL;
+	g->rested_ms = clock_mono_ms() + g->sum.took_ns / 1000000 * REST_FACTOR;
+	while ((w = served) != NULL) {
+		served = w->next;
+		if (w->done != NULL)
+			w->done(w->arg, &g->sum, g->err.code != ERR_NONE ? &g->err : NULL);
+		free_ptr(&w);
+	}
+	if (g->waiting != NULL)
+		schedule(g, 0);
+	else if (g->err.code != ERR_NONE)
+		schedule(g, clock_mono_ms() + RETRY_MS);
+	else if (g->deleted || g->changes >= CHANGES_MAX)
+		schedule_rested(g, SOON_MS);
+	gc_expects(g->c, g->next);
+}
+
+static int
+name_one(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	const struct namespace *ns = rec;
+
+	(void)k;
+	(void)e;
+	set_add(arg, ns->name);
+	return 0;
+}
+
+static void
+begin(void *arg)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	AUTO(store_abort) struct txn *t = NULL;
+	struct gc *g = arg;
+
+	g->timer = NULL;
+	g->step = LISTING;
+	g->served = TAKE(g->waiting);
+	g->sum = (struct gc_totals){ .images = 0 };
+	g->err = ERR_ZERO;
+	g->changes = 0;
+	g->deleted = false;
+	g->next = INT64_MAX;
+	g->since_ns = clock_mono_ns();
+	g->graph = graph_new();
+	graph_condemn(g->graph, g->condemned);
+	g->at = 0;
+	gc_track(g->c, true);
+	if (store_read(g->c->store, &t, &g->err) < 0 ||
+	    store_each(t, TABLE_NAMESPACES, NULL, NULL, &namespace_schema, &a, name_one, &g->names,
+		&g->err) < 0) {
+		run_end(g);
+		return;
+	}
+	store_abort(&t);
+	list_next(g);
+}
+
+/* --- sweeping --------------------------------------------------------------------------------------- */
+
+static void sweep(void *arg);
+
+static void
+trash_run(void *arg)
+{
+	struct gc *g = arg;
+
+	blobs_empty_trash(&g->c->blobs);
+}
+
+static void
+trash_done(void *arg)
+{
+	struct gc *g = arg;
+
+	step_later(g, g->node < graph_count(g->graph) ? sweep : layers_next);
+}
+
+static void
+sweep(void *arg)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct gc *g = arg;
+	uint64_t bytes = g->sum.bytes;
+
+	g->timer = NULL;
+	if (store_write(g->c->store, &t, &g->err) < 0) {
+		run_end(g);
+		return;
+	}
+	gc_touched(g->c, g->graph);
+	if (gc_drop(g->c, g->graph, t, &g->node, BATCH, &g->dropped, &g->sum, &g->err) < 0 ||
+	    content_commit(g->c, &t, &g->err) < 0) {
+		run_end(g);
+		return;
+	}
+	FAULT_POINT("content.gc.committed");
+	gc_dropped_files(g->c, &g->dropped, &g->sum);
+	if (g->sum.bytes != bytes)
+		work_add(g->c->work, trash_run, trash_done, g);
+	else
+		trash_done(g);
+}
+
+/* --- marking ---------------------------------------------------------------------------------------- */
+
+static void
+mark_run(void *arg)
+{
+	struct gc *g = arg;
+
+	if (gc_load(g->c, g->graph, g->t, clock_real_ns(), &g->marked_next, &g->err) == 0)
+		graph_trace(g->graph);
+}
+
+static int
+deeper(const void *a, const void *b)
+{
+	const struct snap *x = a, *y = b;
+
+	return x->depth == y->depth ? 0 : x->depth < y->depth ? 1 : -1;
+}
+
+static int
+by_node(const void *a, const void *b)
+{
+	const struct snap *x = a, *y = b;
+
+	return x->node == y->node ? 0 : x->node < y->node ? -1 : 1;
+}
+
+/* Children before parents. */
+static void
+snaps_sort(struct gc *g)
+{
+	if (g->nsnaps == 0)
+		return;
+	qsort(g->snaps, g->nsnaps, sizeof(*g->snaps), by_node);
+	for (size_t i = 0; i < g->nsnaps; i++) {
+		const struct snap *up = &g->snaps[i];
+
+		while (up != NULL && up->parent != up->node && g->snaps[i].depth < g->nsnaps) {
+			struct snap want = { .node = up->parent };
+
+			g->snaps[i].depth++;
+			up = bsearch(&want, g->snaps, g->nsnaps, sizeof(want), by_node);
+		}
+	}
+	qsort(g->snaps, g->nsnaps, sizeof(*g->snaps), deeper);
+}
+
+static void
+mark_done(void *arg)
+{
+	struct gc *g = arg;
+
+	store_abort(&g->t);
+	if (g->marked_next < g->next)
+		g->next = g->marked_next;
+	if (g->err.code != ERR_NONE) {
+		run_end(g);
+		return;
+	}
+	snaps_sort(g);
+	g->step = SWEEPING;
+	g->node = 0;
+	g->at = 0;
+	step_later(g, sweep);
+}
+
+static void
+mark(struct gc *g)
+{
+	g->step = MARKING;
+	g->marked_next = INT64_MAX;
+	if (store_read(g->c->store, &g->t, &g->err) < 0)
+		run_end(g);
+	else
+		work_add(g->c->work, mark_run, mark_done, g);
+}
+
+/* --- layers ------------------------------------------------------------------------------------------ */
 
 static void
 on_removed(void *arg, const void *rep, const struct err *e)
 {
-	struct gc_layers *g = arg;
+	struct gc *g = arg;
 
 	(void)rep;
-	if (e != NULL && e->code != ERR_NOT_FOUND && e->code != ERR_FAILED_PRECONDITION)
-		log_warn("remove layer %s: %s", g->keys.v[g->at], e->msg);
-	g->at++;
+	g->asked = NULL;
+	if (e == NULL)
+		g->sum.snapshots++;
+	else if (e->code != ERR_NOT_FOUND && e->code != ERR_FAILED_PRECONDITION)
+		log_warn("remove a snapshot: %s", e->msg);
 	layers_next(g);
 }
 
+/* Asks for the removal of the next snapshot that nobody holds. Keys of snapshots here are
+ * "snapshotter/key". */
 static void
-layers_end(void *arg)
+layers_next(void *arg)
 {
-	struct gc_layers *g = arg;
+	struct gc *g = arg;
+	struct graph_item it;
 
-	g->end = NULL;
-	if (g->done != NULL)
-		g->done(g->arg);
-	set_free(&g->keys);
-	free_ptr(&g);
-}
+	g->timer = NULL;
+	g->step = LAYERS;
+	gc_touched(g->c, g->graph);
+	while (g->at < g->nsnaps) {
+		struct client_opts opts = { .ns = it.ns };
+		struct snapshot_key_req req;
 
-static void
-layers_next(struct gc_layers *g)
-{
-	struct client_opts opts = { .ns = g->ns };
-	struct err e = ERR_ZERO;
-
-	for (; g->at < g->keys.n; g->at++) {
-		struct snapshot_key_req req = { .key = g->keys.v[g->at] };
-
-		if (pull_holds_chain(g->c, g->ns, req.key)) /* a pull wants it again */
+		if (!graph_garbage(g->graph, g->snaps[g->at++].node, &it))
+			continue;
+		req.key = strchr(it.key, '/') + 1;
+		if (pull_holds_chain(g->c, it.ns, req.key))
 			continue;
 		if (client_call(g->c->client, &snapshot_snapshot_remove_method, &opts, &req,
-			on_removed, g, NULL, &e) == 0)
-			return;
-		log_warn("remove layer %s: %s", g->keys.v[g->at], e.msg);
+			on_removed, g, &g->asked, &g->err) < 0)
+			break;
+		return;
 	}
-	g->end = loop_once(g->c->loop, 0, layers_end, g);
+	run_end(g);
 }
 
-struct gc_layers *
-gc_layers_start(struct content *c, const char *ns, struct set *keys, gc_done_fn *done, void *arg)
+/* --- listing ----------------------------------------------------------------------------------------- */
+
+static void
+snap_add(struct gc *g, const char *ns, const struct snapshot *sn)
 {
-	struct gc_layers *g = xcalloc(1, sizeof(*g));
+	AUTO(free_ptr) char *key = xasprintf("%s/%s", sn->snapshotter, sn->key);
+	int64_t young = sn->created_at + ACTIVE_NS;
+	struct snap s = { .node = graph_node(g->graph, NODE_SNAPSHOT, ns, key) };
+	bool active = strcmp(sn->kind, "committed") != 0;
 
-	g->c = c;
-	(void)snprintf(g->ns, sizeof(g->ns), "%.*s", IDENT_MAX, ns);
-	g->keys = *keys;
-	*keys = (struct set){ .n = 0 };
-	g->done = done;
-	g->arg = arg;
-	layers_next(g);
-	return g;
+	s.parent = s.node;
+	graph_exists(g->graph, s.node);
+	graph_labels(g->graph, s.node, ns, &sn->labels);
+	if (sn->parent != NULL) {
+		AUTO(free_ptr) char *parent = xasprintf("%s/%s", sn->snapshotter, sn->parent);
+
+		s.parent = graph_node(g->graph, NODE_SNAPSHOT, ns, parent);
+		graph_edge(g->graph, s.node, s.parent, true);
+	}
+	if (active && young > clock_real_ns() && young < g->next)
+		g->next = young;
+	if (labels_get(&sn->labels, GC_LABEL_ROOT) != NULL ||
+	    labels_get(&sn->labels, LABEL_OWNER) != NULL || (active && young > clock_real_ns()))
+		graph_root(g->graph, s.node, false);
+	if (g->nsnaps == g->snaps_room) {
+		g->snaps_room = g->snaps_room == 0 ? 64 : 2 * g->snaps_room;
+		g->snaps = xrealloc(g->snaps, g->snaps_room * sizeof(*g->snaps));
+	}
+	g->snaps[g->nsnaps++] = s;
 }
 
-void
-gc_layers_detach(struct gc_layers **g)
+static void
+container_add(struct gc *g, const char *ns, const struct container *ct)
 {
-	if (*g != NULL)
-		(*g)->done = NULL;
-	*g = NULL;
+	uint32_t node = graph_node(g->graph, NODE_CONTAINER, ns, ct->id);
+
+	graph_root(g->graph, node, false);
+	graph_labels(g->graph, node, ns, &ct->labels);
+	if (ct->snapshot_key != NULL) {
+		AUTO(free_ptr)
+		char *key = xasprintf("%s/%s",
+		    ct->snapshotter != NULL ? ct->snapshotter : "overlay", ct->snapshot_key);
+
+		graph_edge(g->graph, node, graph_node(g->graph, NODE_SNAPSHOT, ns, key), true);
+	}
 }
 
-int
-gc_chains_free(struct content *c, struct txn *t, const char *ns, const struct set *chains,
-    struct set *ret, struct err *e)
+static bool
+list_failed(struct gc *g, const struct err *e)
 {
-	AUTO(set_free) struct set blobs = { .n = 0 }, reached = { .n = 0 };
-	int r = gc_reach(c, t, ns, &blobs, &reached, e);
-
-	if (r < 0)
-		return r;
-	for (size_t i = chains->n; i-- > 0;)
-		if (!set_has(&reached, chains->v[i]) && !pull_holds_chain(c, ns, chains->v[i]))
-			set_add(ret, chains->v[i]);
-	return 0;
+	g->asked = NULL;
+	free_ptr(&g->after);
+	if (e == NULL)
+		return false;
+	g->err = *e;
+	run_end(g);
+	return true;
 }
 
-/* --- after pulls, and now and then ---------------------------------------------------------------- */
+static void containers_ask(struct gc *g);
+static void snapshots_ask(struct gc *g);
 
-/* only NULL: all rows; keys: gets the layers of chains that may go, when chains is not NULL. */
-static int
-drop_now(struct content *c, const char *ns, const struct set *only, int64_t before,
-    const struct set *chains, struct set *keys, struct err *e)
+static void
+on_containers(void *arg, const void *rep, const struct err *e)
 {
-	AUTO(store_abort) struct txn *t = NULL;
-	AUTO(set_free) struct set files = { .n = 0 };
-	int r;
+	const struct container_list_rep *list = rep;
+	struct gc *g = arg;
 
-	if ((r = store_write(c->store, &t, e)) < 0 ||
-	    (r = gc_rows(c, t, ns, only, before, &files, e)) < 0 ||
-	    (chains != NULL && (r = gc_chains_free(c, t, ns, chains, keys, e)) < 0) ||
-	    (r = content_commit(c, &t, e)) < 0)
-		return r;
-	(void)gc_files(c, &files);
-	return 0;
+	if (list_failed(g, e))
+		return;
+	for (uint32_t i = 0; i < list->containers.n; i++)
+		container_add(g, g->names.v[g->at], list->containers.v[i].container);
+	if (list->more && list->containers.n > 0) {
+		g->after = xstrdup(list->containers.v[list->containers.n - 1].container->id);
+		containers_ask(g);
+		return;
+	}
+	g->at++;
+	list_next(g);
 }
 
-struct gc_layers *
-gc_after_pull(struct content *c, const char *ns, const struct set *blobs, const struct set *chains,
-    gc_done_fn *done, void *arg)
+static void
+containers_ask(struct gc *g)
 {
-	AUTO(set_free) struct set none = { .n = 0 }, keys = { .n = 0 };
-	struct err e = ERR_ZERO;
+	struct container_list_req req = { .after = g->after };
+	struct client_opts opts = { .ns = g->names.v[g->at] };
 
-	if (drop_now(c, ns, blobs != NULL ? blobs : &none, INT64_MAX, chains, &keys, &e) < 0)
-		log_warn("tidy up after a pull: %s", e.msg); /* the sweep does it later */
-	return keys.n > 0 ? gc_layers_start(c, ns, &keys, done, arg) : NULL;
+	if (client_call(g->c->client, &task_container_list_method, &opts, &req, on_containers, g,
+		&g->asked, &g->err) < 0)
+		run_end(g);
 }
+
+static void
+on_snapshots(void *arg, const void *rep, const struct err *e)
+{
+	const struct snapshot_list_rep *list = rep;
+	struct gc *g = arg;
+
+	if (list_failed(g, e))
+		return;
+	for (uint32_t i = 0; i < list->snapshots.n; i++)
+		snap_add(g, g->names.v[g->at], &list->snapshots.v[i]);
+	if (!list->more || list->snapshots.n == 0) {
+		containers_ask(g);
+		return;
+	}
+	g->after = xstrdup(list->snapshots.v[list->snapshots.n - 1].key);
+	snapshots_ask(g);
+}
+
+static void
+snapshots_ask(struct gc *g)
+{
+	struct snapshot_list_req req = { .after = g->after };
+	struct client_opts opts = { .ns = g->names.v[g->at] };
+
+	if (client_call(g->c->client, &snapshot_snapshot_list_method, &opts, &req, on_snapshots, g,
+		&g->asked, &g->err) < 0)
+		run_end(g);
+}
+
+static void
+list_next(struct gc *g)
+{
+	if (g->at < g->names.n)
+		snapshots_ask(g);
+	else
+		mark(g);
+}
+
+/* --- others ------------------------------------------------------------------------------------------ */
 
 void
 gc_forget(struct content *c, const struct digest *d)
@@ -304,114 +672,77 @@ gc_forget(struct content *c, const struct digest *d)
 
 	if (pull_holds_blob(c, NULL, d->text))
 		return;
-	if (store_read(c->store, &t, &e) < 0 || any_row(t, d, &used, &e) < 0 ||
+	if (store_read(c->store, &t, &e) < 0 || blob_row_anywhere(t, d, false, &used, &e) < 0 ||
 	    (!used && blobs_remove(&c->blobs, d, &e) < 0))
 		log_warn("forget blob %s: %s", d->text, e.msg);
 }
 
-struct sweep {
-	struct content *c;
-	char ns[IDENT_MAX + 1];
+struct asked {
+	struct content_note note;
+	struct call *call;
+	struct gc_wait *wait;
+	bool wanted; /* what it took is the reply */
 };
 
-/* Is key the parent of one of these that is not in gone? */
-static bool
-has_children(const struct snapshot_list *l, const char *key, const bool *gone)
-{
-	for (uint32_t i = 0; i < l->n; i++)
-		if (!gone[i] && l->v[i].parent != NULL && strcmp(l->v[i].parent, key) == 0)
-			return true;
-	return false;
-}
-
-/* Layers of l that can go, children before parents, into keys. */
 static void
-idle_layers(struct sweep *s, const struct snapshot_list *l, struct set *reached, struct set *keys)
+on_collected(void *arg, const struct gc_totals *sum, const struct err *e)
 {
-	AUTO(free_ptr) bool *gone = xcalloc(l->n + 1, sizeof(*gone));
-	int64_t before = clock_real_ns() - HOUR_NS;
-	bool again = true;
+	struct asked *a = arg;
+	struct call *call = a->call;
+	struct gc_run_rep rep = {
+		.images = sum->images,
+		.blobs = sum->blobs,
+		.bytes = sum->bytes,
+		.snapshots = sum->snapshots,
+		.ingests = sum->ingests,
+		.leases = sum->leases,
+		.took_ns = sum->took_ns,
+	};
+	struct nothing nothing;
 
-	while (again) {
-		again = false;
-		for (uint32_t i = 0; i < l->n; i++) {
-			const struct snapshot *sn = &l->v[i];
-
-			if (gone[i] || strcmp(sn->kind, "committed") != 0 ||
-			    strncmp(sn->key, "sha256:", 7) != 0 || sn->created_at > before ||
-			    set_has(reached, sn->key) || pull_holds_chain(s->c, s->ns, sn->key) ||
-			    has_children(l, sn->key, gone))
-				continue;
-			gone[i] = again = true;
-			set_add(keys, sn->key);
-		}
-	}
+	if (!a->wanted)
+		call_reply(call, &nothing);
+	else if (e != NULL)
+		call_fail(call, e);
+	else
+		call_reply(call, &rep);
+	free_ptr(&a);
 }
 
 static void
-on_listed(void *arg, const void *rep, const struct err *failed)
+asked_cancelled(struct content_note *note)
 {
-	AUTO(set_free) struct set blobs = { .n = 0 }, reached = { .n = 0 }, keys = { .n = 0 };
-	AUTO(store_abort) struct txn *t = NULL;
-	const struct snapshot_list_rep *list = rep;
-	struct sweep *s = arg;
-	struct err e = ERR_ZERO;
+	struct asked *a = (struct asked *)note;
 
-	if (failed != NULL)
-		e = *failed;
-	else if (store_read(s->c->store, &t, &e) == 0 &&
-		 gc_reach(s->c, t, s->ns, &blobs, &reached, &e) == 0)
-		idle_layers(s, &list->snapshots, &reached, &keys);
-	if (e.code != ERR_NONE)
-		log_warn("look for unused layers of namespace %s: %s", s->ns, e.msg);
-	else if (keys.n > 0)
-		(void)gc_layers_start(s->c, s->ns, &keys, NULL, NULL);
-	free_ptr(&s);
-}
-
-static void
-sweep_one(struct content *c, const char *ns)
-{
-	struct snapshot_list_req req = { .limit = 0 };
-	struct client_opts opts = { .ns = ns };
-	struct err e = ERR_ZERO;
-	struct sweep *s;
-
-	if (drop_now(c, ns, NULL, clock_real_ns() - DAY_NS, NULL, NULL, &e) < 0)
-		log_warn("look for unused blobs of namespace %s: %s", ns, e.msg);
-	s = xcalloc(1, sizeof(*s));
-	s->c = c;
-	(void)snprintf(s->ns, sizeof(s->ns), "%.*s", IDENT_MAX, ns);
-	if (client_call(c->client, &snapshot_snapshot_list_method, &opts, &req, on_listed, s, NULL,
-		&e) < 0) {
-		log_warn("look for unused layers of namespace %s: %s", ns, e.msg);
-		free_ptr(&s);
-	}
+	gc_detach(&a->wait);
+	free_ptr(&a);
 }
 
 static int
-ns_one(void *arg, const struct key *k, void *rec, struct err *e)
+collect(struct content *c, struct call *call, bool wanted)
 {
-	const struct namespace *ns = rec;
+	struct asked *a = xcalloc(1, sizeof(*a));
 
-	(void)k;
-	(void)e;
-	set_add(arg, ns->name);
-	return 0;
+	a->note.cancelled = asked_cancelled;
+	a->call = call;
+	a->wanted = wanted;
+	call_note_set(call, &a->note);
+	a->wait = gc_run(c, on_collected, a);
+	return CALL_LATER;
 }
 
-void
-gc_sweep(struct content *c)
+int
+gc_before_reply(struct content *c, struct call *call)
 {
-	AUTO(set_free) struct set names = { .n = 0 };
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	AUTO(store_abort) struct txn *t = NULL;
-	struct err e = ERR_ZERO;
+	return collect(c, call, false);
+}
 
-	if (store_read(c->store, &t, &e) < 0 || store_each(t, TABLE_NAMESPACES, NULL, NULL,
-						    &namespace_schema, &a, ns_one, &names, &e) < 0)
-		log_warn("list namespaces: %s", e.msg);
-	store_abort(&t);
-	for (size_t i = 0; i < names.n; i++)
-		sweep_one(c, names.v[i]);
+int
+content_on_gc_run(struct content *c, struct call *call, const struct nothing *req,
+    struct gc_run_rep *rep, struct err *e)
+{
+	(void)req;
+	(void)rep;
+	(void)e;
+	return collect(c, call, true);
 }

@@ -10,7 +10,9 @@
 #include "lib/base/ident.h"
 #include "lib/filter/page.h"
 #include "lib/oci/reference.h"
+#include "workers/content/gc.h"
 #include "workers/content/handlers.h"
+#include "workers/content/labels.h"
 #include "workers/content/tree.h"
 
 /* "sha256:ab12" or "ab12.." as the start of a digest's text; NULL when it does not look like one. */
@@ -138,6 +140,22 @@ namespace_ensure(struct txn *t, const char *ns, struct err *e)
 	return r < 0 ? r : store_event(t, ns, "/namespaces/create", &ev, e);
 }
 
+/* Garbage collection is told what is held from now on, what may not be any more, and until when. */
+static void
+image_note(struct content *c, const char *ns, const struct image *im, const struct image *old)
+{
+	const char *expire = labels_get(&im->labels, GC_LABEL_EXPIRE);
+	int64_t end;
+
+	gc_touch(c, NODE_IMAGE, ns, im->name);
+	gc_touch(c, NODE_BLOB, ns, im->target->digest);
+	gc_touch_labels(c, ns, &im->labels);
+	if (old != NULL)
+		gc_deleted(c);
+	if (expire != NULL && clock_parse(expire, &end))
+		gc_expects(c, end);
+}
+
 int
 image_put(struct content *c, struct txn *t, const char *ns, struct image *im, struct err *e)
 {
@@ -148,7 +166,6 @@ image_put(struct content *c, struct txn *t, const char *ns, struct image *im, st
 	bool had;
 	int r = namespace_ensure(t, ns, e);
 
-	(void)c;
 	if (r < 0)
 		return r;
 	store_key(&k, ns, im->name);
@@ -160,10 +177,31 @@ image_put(struct content *c, struct txn *t, const char *ns, struct image *im, st
 	}
 	im->updated_at = clock_real_ns();
 	im->created_at = had ? old.created_at : im->updated_at;
-	r = store_put(t, TABLE_IMAGES, &k, &image_schema, im, e);
-	if (r < 0)
+	image_note(c, ns, im, had ? &old : NULL);
+	if ((r = tree_label(c, t, ns, im->target, e)) < 0 ||
+	    (r = store_put(t, TABLE_IMAGES, &k, &image_schema, im, e)) < 0)
 		return r;
 	return store_event(t, ns, had ? "/images/update" : "/images/create", &ev, e);
+}
+
+int
+image_row_drop(struct txn *t, const char *ns, const char *name, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct ev_image ev = { .name = name };
+	struct image im;
+	struct key k;
+	int r;
+
+	store_key(&k, ns, name);
+	if (!store_has(t, TABLE_IMAGES, &k))
+		return 0;
+	r = store_get(t, TABLE_IMAGES, &k, &image_schema, &a, &im, e);
+	if (r < 0)
+		return r;
+	ev.labels = im.labels;
+	r = store_del(t, TABLE_IMAGES, &k, e);
+	return r < 0 ? r : store_event(t, ns, "/images/delete", &ev, e);
 }
 
 int

@@ -15,9 +15,12 @@
 int image_find(struct txn *t, const char *ns, const char *ref, struct arena *a, struct image *ret,
     unsigned *ret_names, struct err *e);
 
-/* Adds or replaces the record, keeps created_at of an older one, writes the event, makes the
- * namespace. Fills in created_at and updated_at of im. */
+/* Adds or replaces the record, keeps created_at of an older one, writes the event, makes the namespace,
+ * labels what it reaches (tree_label). Fills in created_at and updated_at of im. */
 int image_put(struct content *c, struct txn *t, const char *ns, struct image *im, struct err *e);
+
+/* Drops the record, with the event. Success also when it is not there. */
+int image_row_drop(struct txn *t, const char *ns, const char *name, struct err *e);
 
 /* The record's target, checked. */
 int image_target(const struct image *im, struct oci_desc *ret, struct err *e);

@@ -45,16 +45,19 @@ lease_hold(struct content *c, struct txn *t, const char *ns, const char *lease, 
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	struct lease_resource res = { .type = type, .id = id };
+	enum node_type node;
+	const char *key;
 	struct lease row;
 	struct key k;
 	int r;
 
-	(void)c;
 	if (lease == NULL)
 		return 0;
 	r = lease_get(t, ns, lease, &a, &row, e);
 	if (r < 0)
 		return r;
+	lease_node(type, id, &a, &node, &key);
+	gc_touch(c, node, ns, key);
 	held_key(&k, ns, lease, type, id);
 	return store_put(t, TABLE_HELD, &k, &lease_resource_schema, &res, e);
 }
@@ -92,13 +95,33 @@ lease_drop(struct txn *t, const char *ns, const char *lease, struct err *e)
 	return store_del(t, TABLE_LEASES, &k, e);
 }
 
-bool
-lease_expired(const struct kvs *labels, int64_t now)
+char *
+lease_of_key(const struct key *k)
 {
-	const char *text = labels_get(labels, "containerd.io/gc.expire");
-	int64_t end;
+	const char *text = memchr(k->p, '\0', k->n);
+	size_t n = 0;
 
-	return text != NULL && clock_parse(text, &end) && end <= now;
+	if (text != NULL)
+		for (text++; text + n < k->p + k->n && text[n] != '/';)
+			n++;
+	return n > 0 ? xasprintf("%.*s", (int)n, text) : xstrdup("");
+}
+
+void
+lease_node(const char *type, const char *id, struct arena *a, enum node_type *ret_type,
+    const char **ret_key)
+{
+	*ret_key = id;
+	if (strcmp(type, LEASE_CONTENT) == 0) {
+		*ret_type = NODE_BLOB;
+	} else if (strcmp(type, LEASE_IMAGES) == 0) {
+		*ret_type = NODE_IMAGE;
+	} else if (strcmp(type, LEASE_INGESTS) == 0) {
+		*ret_type = NODE_DRAFT;
+	} else {
+		*ret_type = NODE_SNAPSHOT;
+		*ret_key = arena_printf(a, "%s/%s", type + strlen(LEASE_SNAPSHOTS), id);
+	}
 }
 
 /* --- handlers -------------------------------------------------------------------------------------- */
@@ -129,8 +152,10 @@ content_on_lease_create(struct content *c, struct call *call, const struct lease
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	const char *ns = call_ns(call);
+	const char *expire;
 	char made[33];
 	struct key k;
+	int64_t end;
 	int r;
 
 	ident_random(made, 16);
@@ -144,8 +169,14 @@ content_on_lease_create(struct content *c, struct call *call, const struct lease
 	store_key(&k, ns, rep->id);
 	if (store_has(t, TABLE_LEASES, &k))
 		return err_set(e, ERR_ALREADY_EXISTS, "lease %s exists", rep->id);
-	r = store_put(t, TABLE_LEASES, &k, &lease_schema, rep, e);
-	return r < 0 ? r : call_commit(call, &t, rep, e);
+	gc_touch(c, NODE_LEASE, ns, rep->id);
+	if ((r = store_put(t, TABLE_LEASES, &k, &lease_schema, rep, e)) < 0 ||
+	    (r = call_commit(call, &t, rep, e)) < 0)
+		return r;
+	expire = labels_get(&rep->labels, GC_LABEL_EXPIRE);
+	if (expire != NULL && clock_parse(expire, &end))
+		gc_expects(c, end);
+	return 0;
 }
 
 static int
@@ -184,9 +215,11 @@ content_on_lease_delete(struct content *c, struct call *call, const struct lease
 	int r;
 
 	if ((r = store_write(c->store, &t, e)) < 0 ||
-	    (r = lease_drop(t, call_ns(call), req->id, e)) < 0)
+	    (r = lease_drop(t, call_ns(call), req->id, e)) < 0 ||
+	    (r = call_commit(call, &t, rep, e)) < 0)
 		return r;
-	return call_commit(call, &t, rep, e);
+	gc_deleted(c);
+	return req->sync ? gc_before_reply(c, call) : 0;
 }
 
 int
@@ -216,8 +249,10 @@ content_on_lease_remove(struct content *c, struct call *call, const struct lease
 	    (r = lease_get(t, call_ns(call), req->id, call_arena(call), &row, e)) < 0)
 		return r;
 	held_key(&k, call_ns(call), req->id, req->resource->type, req->resource->id);
-	r = store_del(t, TABLE_HELD, &k, e);
-	return r < 0 ? r : call_commit(call, &t, rep, e);
+	if ((r = store_del(t, TABLE_HELD, &k, e)) < 0 || (r = call_commit(call, &t, rep, e)) < 0)
+		return r;
+	gc_deleted(c);
+	return 0;
 }
 
 static int

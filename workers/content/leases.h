@@ -9,6 +9,7 @@
 #define CF_CONTENT_LEASES_H
 
 #include "workers/content/content.h"
+#include "workers/content/graph.h"
 
 /* Types of what is held. */
 #define LEASE_CONTENT "content"
@@ -23,7 +24,10 @@ int lease_hold(struct content *c, struct txn *t, const char *ns, const char *lea
 /* Removes the lease and what it holds. not_found when it is not there. */
 int lease_drop(struct txn *t, const char *ns, const char *lease, struct err *e);
 
-/* Has it an end that lies before now (Unix ns)? A label that is no time does not count. */
-bool lease_expired(const struct kvs *labels, int64_t now);
+/* The lease in a key of table held. The caller frees it. */
+char *lease_of_key(const struct key *k);
+/* What is held, as garbage collection knows it. */
+void lease_node(const char *type, const char *id, struct arena *a, enum node_type *ret_type,
+    const char **ret_key);
 
 #endif

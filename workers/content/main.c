@@ -18,9 +18,8 @@
 #define ACTOR_STATE struct content
 #include "bus/worker/handlers.h"
 
-#define REST_TICKS 10  /* quiet seconds before connections are closed */
-#define FIRST_SWEEP 60 /* seconds after the start */
-#define SWEEP_TICKS 3600
+#define REST_TICKS 10 /* quiet seconds before connections are closed */
+#define EXPIRE_TICKS 3600
 
 static int
 option_read(
@@ -85,6 +84,7 @@ on_ready(struct worker *w, void *state)
 	struct content *c = state;
 
 	c->client = worker_client(w);
+	gc_ready(c);
 }
 
 static void
@@ -98,9 +98,8 @@ on_tick(struct worker *w, void *state)
 	if (c->quiet == REST_TICKS)
 		http_rest(c->http);
 	drafts_tick(c);
-	if (++c->ticks % SWEEP_TICKS != FIRST_SWEEP)
+	if (++c->ticks % EXPIRE_TICKS != 0)
 		return;
-	gc_sweep(c);
 	if (ingest_expire(&c->blobs, 24 * 3600, &e) < 0)
 		log_warn("%s", e.msg);
 }

@@ -2,9 +2,10 @@
 /*
  * namespaces - which there are. "default" is there without having been made.
  *
- * A namespace is made by namespace_create or by the first image pulled into it. It may be removed when
- * it has no image here, and no snapshot and no container where those are kept: they are asked one
- * after the other, and the row goes last.
+ * A namespace is made by namespace_create or by the first thing put into it. It is removed when it is
+ * empty, with force together with what is in it: containers are asked for first and never taken along; a
+ * collection takes what nobody holds (with force: everything); then what is still there is counted, and
+ * the row goes last, when that is nothing.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
+#include "workers/content/labels.h"
 
 #define NAMESPACES_MAX 10000
 
@@ -94,6 +96,35 @@ content_on_namespace_create(struct content *c, struct call *call,
 	return call_commit(call, &t, rep, e);
 }
 
+int
+content_on_namespace_update(struct content *c, struct call *call,
+    const struct namespace_update_req *req, struct namespace *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct arena *a = call_arena(call);
+	struct ev_namespace ev = { .name = req->name };
+	struct key k;
+	int r;
+
+	*rep = (struct namespace){ .name = req->name };
+	store_key_text(&k, req->name);
+	if ((r = ident_check("namespace", req->name, e)) < 0 ||
+	    (r = store_write(c->store, &t, e)) < 0)
+		return r;
+	if (store_has(t, TABLE_NAMESPACES, &k))
+		r = store_get(t, TABLE_NAMESPACES, &k, &namespace_schema, a, rep, e);
+	else if (strcmp(req->name, "default") != 0)
+		r = err_set(e, ERR_NOT_FOUND, "there is no namespace %s", req->name);
+	if (r < 0 ||
+	    (r = labels_update(&rep->labels, &req->labels, &req->fields, NULL, NULL, a, e)) < 0)
+		return r;
+	ev.labels = rep->labels;
+	if ((r = store_put(t, TABLE_NAMESPACES, &k, &namespace_schema, rep, e)) < 0 ||
+	    (r = store_event(t, req->name, "/namespaces/update", &ev, e)) < 0)
+		return r;
+	return call_commit(call, &t, rep, e);
+}
+
 /* --- remove ---------------------------------------------------------------------------------------- */
 
 struct removal {
@@ -101,44 +132,34 @@ struct removal {
 	struct content *c;
 	struct call *call;
 	char ns[IDENT_MAX + 1];
+	bool force, condemning;
 	struct client_call *asked;
+	struct gc_wait *wait;
 };
 
-static int
-any_one(void *arg, const struct key *k, void *rec, struct err *e)
+static void
+removal_free(struct removal **mp)
 {
-	(void)k;
-	(void)rec;
-	(void)e;
-	*(bool *)arg = true;
-	return 1;
-}
+	struct removal *m = *mp;
 
-static int
-holds_images(struct txn *t, const char *ns, bool *ret, struct err *e)
-{
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	struct key prefix;
-
-	*ret = false;
-	store_key(&prefix, ns, "");
-	return store_each(t, TABLE_IMAGES, &prefix, NULL, &image_schema, &a, any_one, ret, e);
+	client_cancel(&m->asked);
+	gc_detach(&m->wait);
+	if (m->condemning)
+		(void)gc_condemn(m->c, NULL);
+	free_ptr(mp);
 }
 
 static void
 removal_end(struct removal *m, const struct err *e)
 {
 	struct call *call = m->call;
+	struct nothing rep;
 
-	client_cancel(&m->asked);
-	free_ptr(&m);
-	if (e != NULL) {
+	removal_free(&m);
+	if (e != NULL)
 		call_fail(call, e);
-	} else {
-		struct nothing rep;
-
+	else
 		call_reply(call, &rep);
-	}
 }
 
 static void
@@ -146,46 +167,107 @@ removal_cancelled(struct content_note *note)
 {
 	struct removal *m = (struct removal *)note;
 
-	client_cancel(&m->asked);
-	free_ptr(&m);
+	removal_free(&m);
 }
 
-static void
-removal_refuse(struct removal *m, const char *what)
-{
-	struct err e = ERR_ZERO;
-
-	(void)err_set(&e, ERR_FAILED_PRECONDITION, "namespace %s still has %s: remove them first",
-	    m->ns, what);
-	removal_end(m, &e);
-}
-
-/* Nothing is left in it: blobs of it that nobody uses, and its row. */
 static int
-removal_commit(struct removal *m, struct err *e)
+count_one(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	(void)k;
+	(void)rec;
+	(void)e;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* "2 images, 3 blobs" of what is in the namespace; empty when nothing is. */
+static int
+contents(struct txn *t, const char *ns, uint32_t snapshots, struct buf *out, struct err *e)
+{
+	static const struct {
+		unsigned table;
+		const struct schema *schema;
+		const char *what;
+	} tables[] = {
+		{ TABLE_IMAGES, &image_schema, "image" },
+		{ TABLE_BLOBS, &blob_schema, "blob" },
+		{ TABLE_DRAFTS, &ingest_info_schema, "ingest" },
+		{ TABLE_LEASES, &lease_schema, "lease" },
+	};
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct key prefix;
+
+	store_key(&prefix, ns, "");
+	for (size_t i = 0; i <= COUNT(tables); i++) {
+		unsigned n = i == COUNT(tables) ? snapshots : 0;
+		int r = i == COUNT(tables) ? 0
+					   : store_each(t, tables[i].table, &prefix, NULL,
+						 tables[i].schema, &a, count_one, &n, e);
+
+		if (r < 0)
+			return r;
+		if (n > 0)
+			(void)buf_addf(out, "%s%u %s%s", out->len > 0 ? ", " : "", n,
+			    i == COUNT(tables) ? "snapshot" : tables[i].what, n > 1 ? "s" : "");
+	}
+	return 0;
+}
+
+/* Its row, when nothing is left in it. */
+static int
+removal_commit(struct removal *m, uint32_t snapshots, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	AUTO(set_free) struct set files = { .n = 0 };
+	AUTO(buf_free) struct buf left = BUF_ZERO;
 	struct ev_namespace ev = { .name = m->ns };
 	struct nothing rep;
 	struct key k;
-	bool images;
 	int r;
 
 	if ((r = store_write(m->c->store, &t, e)) < 0 ||
-	    (r = holds_images(t, m->ns, &images, e)) < 0)
+	    (r = contents(t, m->ns, snapshots, &left, e)) < 0)
 		return r;
-	if (images)
-		return err_set(e, ERR_FAILED_PRECONDITION,
-		    "namespace %s still has images: remove them first", m->ns);
+	if (left.len > 0)
+		return err_set(e, ERR_FAILED_PRECONDITION, "namespace %s still has %s: %s", m->ns,
+		    buf_str(&left),
+		    m->force ? "somebody is using it, try again"
+			     : "remove them first, or use --force");
 	store_key_text(&k, m->ns);
-	if ((r = gc_rows(m->c, t, m->ns, NULL, INT64_MAX, &files, e)) < 0 ||
-	    (r = store_del(t, TABLE_NAMESPACES, &k, e)) < 0 ||
-	    (r = store_event(t, m->ns, "/namespaces/delete", &ev, e)) < 0 ||
-	    (r = call_commit(m->call, &t, &rep, e)) < 0)
+	if ((r = store_del(t, TABLE_NAMESPACES, &k, e)) < 0 ||
+	    (r = store_event(t, m->ns, "/namespaces/delete", &ev, e)) < 0)
 		return r;
-	(void)gc_files(m->c, &files);
-	return 0;
+	return call_commit(m->call, &t, &rep, e);
+}
+
+static void
+on_snapshots(void *arg, const void *rep, const struct err *e)
+{
+	struct removal *m = arg;
+	const struct snapshot_list_rep *list = rep;
+	struct err own = ERR_ZERO;
+
+	m->asked = NULL;
+	if (e != NULL)
+		removal_end(m, e);
+	else
+		removal_end(m, removal_commit(m, list->snapshots.n, &own) < 0 ? &own : NULL);
+}
+
+static void
+on_collected(void *arg, const struct gc_totals *sum, const struct err *e)
+{
+	struct removal *m = arg;
+	struct snapshot_list_req req = { .limit = 0 };
+	struct client_opts opts = { .ns = m->ns };
+	struct err own = ERR_ZERO;
+
+	(void)sum;
+	m->wait = NULL;
+	if (e != NULL)
+		removal_end(m, e);
+	else if (client_call(m->c->client, &snapshot_snapshot_list_method, &opts, &req,
+		     on_snapshots, m, &m->asked, &own) < 0)
+		removal_end(m, &own);
 }
 
 static void
@@ -196,33 +278,17 @@ on_containers(void *arg, const void *rep, const struct err *e)
 	struct err own = ERR_ZERO;
 
 	m->asked = NULL;
-	if (e != NULL)
-		removal_end(m, e);
-	else if (list->containers.n > 0)
-		removal_refuse(m, "containers");
-	else if (removal_commit(m, &own) < 0)
-		removal_end(m, &own);
+	if (e == NULL && list->containers.n > 0)
+		(void)err_set(&own, ERR_FAILED_PRECONDITION,
+		    "namespace %s still has containers (%s): delete them first", m->ns,
+		    list->containers.v[0].container->id);
+	else if (e == NULL && m->force && !(m->condemning = gc_condemn(m->c, m->ns)))
+		(void)err_set(&own, ERR_UNAVAILABLE,
+		    "another namespace is being removed: try again when it is gone");
+	if (e != NULL || own.code != ERR_NONE)
+		removal_end(m, e != NULL ? e : &own);
 	else
-		removal_end(m, NULL);
-}
-
-static void
-on_snapshots(void *arg, const void *rep, const struct err *e)
-{
-	struct removal *m = arg;
-	const struct snapshot_list_rep *list = rep;
-	struct container_list_req req = { .limit = 1 };
-	struct client_opts opts = { .ns = m->ns };
-	struct err own = ERR_ZERO;
-
-	m->asked = NULL;
-	if (e != NULL)
-		removal_end(m, e);
-	else if (list->snapshots.n > 0)
-		removal_refuse(m, "snapshots");
-	else if (client_call(m->c->client, &task_container_list_method, &opts, &req, on_containers,
-		     m, &m->asked, &own) < 0)
-		removal_end(m, &own);
+		m->wait = gc_run(m->c, on_collected, m);
 }
 
 int
@@ -230,11 +296,10 @@ content_on_namespace_remove(struct content *c, struct call *call,
     const struct namespace_remove_req *req, struct nothing *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	struct snapshot_list_req ask = { .limit = 1 };
+	struct container_list_req ask = { .limit = 1 };
 	struct client_opts opts = { .ns = req->name };
 	struct removal *m;
 	struct key k;
-	bool images;
 	int r = ident_check("namespace", req->name, e);
 
 	(void)rep;
@@ -245,21 +310,16 @@ content_on_namespace_remove(struct content *c, struct call *call,
 		return err_set(e, ERR_FAILED_PRECONDITION, "namespace default is always there");
 	if (!store_has(t, TABLE_NAMESPACES, &k))
 		return err_set(e, ERR_NOT_FOUND, "there is no namespace %s", req->name);
-	r = holds_images(t, req->name, &images, e);
-	if (r < 0)
-		return r;
-	if (images)
-		return err_set(e, ERR_FAILED_PRECONDITION,
-		    "namespace %s still has images: remove them first", req->name);
 	m = xcalloc(1, sizeof(*m));
 	m->note.cancelled = removal_cancelled;
 	m->c = c;
 	m->call = call;
+	m->force = req->force;
 	(void)snprintf(m->ns, sizeof(m->ns), "%s", req->name);
 	r = client_call(
-	    c->client, &snapshot_snapshot_list_method, &opts, &ask, on_snapshots, m, &m->asked, e);
+	    c->client, &task_container_list_method, &opts, &ask, on_containers, m, &m->asked, e);
 	if (r < 0) {
-		free_ptr(&m);
+		removal_free(&m);
 		return r;
 	}
 	call_note_set(call, &m->note);

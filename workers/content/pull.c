@@ -119,28 +119,31 @@ pull_detach(struct pull *p, bool keep)
 	return call;
 }
 
-/* Removes the layers it unpacked, and its blobs unless they are kept, as far as nothing else needs them. */
-static struct gc_layers *
-pull_tidy(struct pull *p, bool keep, gc_done_fn *done)
+/* Lets go of its blobs, unless they are kept for another try. */
+static void
+pull_release(struct pull *p)
 {
-	AUTO(set_free) struct set blobs = { .n = 0 }, chains = { .n = 0 };
+	AUTO(store_abort) struct txn *t = NULL;
+	struct err e = ERR_ZERO;
+	int r = store_write(p->c->store, &t, &e);
 
-	for (size_t i = 0; i < p->docs.n; i++)
-		set_add(&blobs, p->docs.v[i]);
-	for (size_t i = 0; i < p->nparts; i++)
-		set_add(&blobs, p->parts[i].desc.digest.text);
-	for (size_t i = 0; i < p->config.nlayers && !p->req->no_unpack; i++)
-		set_add(&chains, p->config.chain_ids[i].text);
-	return gc_after_pull(p->c, p->ns, keep ? NULL : &blobs, &chains, done, p);
+	for (size_t i = 0; r == 0 && i < p->docs.n; i++)
+		r = blob_row_release(p->c, t, p->ns, p->docs.v[i], &e);
+	for (size_t i = 0; r == 0 && i < p->nparts; i++)
+		r = blob_row_release(p->c, t, p->ns, p->parts[i].desc.digest.text, &e);
+	if (r < 0 || content_commit(p->c, &t, &e) < 0)
+		log_warn("tidy up after a pull: %s", e.msg); /* they go after a day */
 }
 
 /* The answer of a failed pull, when nothing of it is left. */
 static void
-on_tidied(void *arg)
+on_tidied(void *arg, const struct gc_totals *sum, const struct err *e)
 {
 	struct pull *p = arg;
 	struct call *call = p->failed;
 
+	(void)sum;
+	(void)e; /* it is tried again, by and by */
 	p->tidying = NULL;
 	p->failed = NULL;
 	call_fail(call, &p->failure);
@@ -156,9 +159,9 @@ pull_fail(struct pull *p, const struct err *e)
 		return;
 	p->failure = *e;
 	p->failed = pull_detach(p, keep);
-	p->tidying = pull_tidy(p, keep, on_tidied);
-	if (p->tidying == NULL)
-		on_tidied(p);
+	if (!keep)
+		pull_release(p);
+	p->tidying = gc_run(p->c, on_tidied, p);
 }
 
 static void
@@ -166,11 +169,11 @@ pull_cancelled(struct content_note *note)
 {
 	struct pull *p = (struct pull *)note;
 
-	gc_layers_detach(&p->tidying);
+	gc_detach(&p->tidying);
 	if (p->call != NULL) {
 		log_info("pull %s was cancelled", p->name);
 		(void)pull_detach(p, true);
-		(void)pull_tidy(p, true, NULL);
+		gc_deleted(p->c);
 	}
 	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
@@ -191,7 +194,8 @@ finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 		if ((r = digest_parse(p->docs.v[i], &d, e)) < 0)
 			return r;
 		(void)blobs_has(&p->c->blobs, &d, 0, &bytes);
-		if ((r = blob_row_add(p->c, t, p->ns, call_lease(p->call), &d, bytes, NULL, e)) < 0)
+		if ((r = blob_row_add(p->c, t, p->ns, call_lease(p->call), &d, bytes, NULL, 0, e)) <
+		    0)
 			return r;
 	}
 	for (size_t i = 0; i < p->nparts; i++) {
@@ -199,7 +203,7 @@ finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 
 		size += d->size;
 		if ((r = blob_row_add(
-			 p->c, t, p->ns, call_lease(p->call), &d->digest, d->size, NULL, e)) < 0)
+			 p->c, t, p->ns, call_lease(p->call), &d->digest, d->size, NULL, 0, e)) < 0)
 			return r;
 	}
 	rep->image->size = size;

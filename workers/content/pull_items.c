@@ -10,6 +10,7 @@
 #include "workers/content/images.h"
 #include "workers/content/pull_private.h"
 
+#define HELD_NS (24LL * 3600 * 1000000000) /* for the next try, should this pull not end */
 #define TELL_MS 100
 #define TELL_MAX 512 /* parts per message, as declared */
 
@@ -223,8 +224,8 @@ pull_row(struct pull *p, const struct oci_desc *desc, struct err *e)
 	int r;
 
 	if ((r = store_write(p->c->store, &t, e)) < 0 ||
-	    (r = blob_row_add(
-		 p->c, t, p->ns, call_lease(p->call), &desc->digest, desc->size, NULL, e)) < 0)
+	    (r = blob_row_add(p->c, t, p->ns, call_lease(p->call), &desc->digest, desc->size, NULL,
+		 clock_real_ns() + HELD_NS, e)) < 0)
 		return r;
 	return content_commit(p->c, &t, e);
 }

@@ -74,7 +74,7 @@ struct pull {
 	uint64_t told_ms;
 	struct err failure; /* told to failed once gc is through */
 	struct call *failed;
-	struct gc_layers *tidying;
+	struct gc_wait *tidying;
 	struct loop_source *begin; /* the first step, outside the handler */
 	struct loop_source *end;   /* frees it */
 };

@@ -26,8 +26,8 @@ struct untag {
 	const char *name;   /* full name, in the call's arena */
 	const char *target; /* the same: the digest it must point at; NULL = any */
 	struct client_call *asked;
-	struct gc_layers *layers;
-	struct image_remove_rep rep;
+	struct gc_wait *wait;
+	bool sync;
 };
 
 static void
@@ -36,7 +36,7 @@ untag_free(struct untag **up)
 	struct untag *u = *up;
 
 	client_cancel(&u->asked);
-	gc_layers_detach(&u->layers);
+	gc_detach(&u->wait);
 	free_ptr(up);
 }
 
@@ -58,13 +58,14 @@ untag_fail(struct untag *u, const struct err *e)
 }
 
 static void
-on_layers_gone(void *arg)
+on_collected(void *arg, const struct gc_totals *sum, const struct err *e)
 {
 	struct untag *u = arg;
 	struct call *call = u->call;
-	struct image_remove_rep rep = u->rep;
+	struct image_remove_rep rep = { .name = u->name, .blobs = sum->blobs, .bytes = sum->bytes };
 
-	u->layers = NULL;
+	(void)e; /* the name is gone; the rest is tried again, by and by */
+	u->wait = NULL;
 	untag_free(&u);
 	call_reply(call, &rep);
 }
@@ -73,44 +74,43 @@ on_layers_gone(void *arg)
 static int
 untag_commit(struct untag *u, struct err *e)
 {
-	AUTO(set_free) struct set blobs = { .n = 0 }, chains = { .n = 0 };
-	AUTO(set_free) struct set files = { .n = 0 }, keys = { .n = 0 };
 	AUTO(store_abort) struct txn *t = NULL;
 	const char *ns = call_ns(u->call);
-	struct ev_image ev = { .name = u->name };
-	struct oci_desc target;
+	struct image_remove_rep rep = { .name = u->name };
 	struct image im;
-	struct key k;
 	int r;
 
-	store_key(&k, ns, u->name);
 	if ((r = store_write(u->c->store, &t, e)) < 0 ||
-	    (r = image_find(t, ns, u->name, call_arena(u->call), &im, NULL, e)) < 0 ||
-	    (r = image_target(&im, &target, e)) < 0)
+	    (r = image_find(t, ns, u->name, call_arena(u->call), &im, NULL, e)) < 0)
 		return r;
 	if (u->target != NULL && strcmp(u->target, im.target->digest) != 0)
 		return err_set(
 		    e, ERR_NOT_FOUND, "image %.200s points at %s", u->name, im.target->digest);
-	ev.labels = im.labels;
-	tree_reach(u->c, &target.digest, target.media_type, &blobs, &chains);
-	if ((r = store_del(t, TABLE_IMAGES, &k, e)) < 0 ||
-	    (r = store_event(t, ns, "/images/delete", &ev, e)) < 0 ||
-	    (r = gc_rows(u->c, t, ns, &blobs, INT64_MAX, &files, e)) < 0 ||
-	    (r = gc_chains_free(u->c, t, ns, &chains, &keys, e)) < 0)
-		return r;
-	u->rep = (struct image_remove_rep){
-		.name = u->name,
-		.blobs = files.n,
-		.bytes = gc_files_bytes(u->c, &files),
-	};
-	r = call_commit(u->call, &t, &u->rep, e);
-	if (r < 0)
+	if ((r = image_row_drop(t, ns, u->name, e)) < 0 ||
+	    (r = call_commit(u->call, &t, &rep, e)) < 0)
 		return r;
 	FAULT_POINT("content.remove.committed");
-	(void)gc_files(u->c, &files);
 	log_info("removed image %s", u->name);
-	u->layers = gc_layers_start(u->c, ns, &keys, on_layers_gone, u);
+	gc_deleted(u->c);
 	return 0;
+}
+
+/* Commits and answers, at once or behind a collection. */
+static void
+untag_end(struct untag *u)
+{
+	struct call *call = u->call;
+	struct image_remove_rep rep = { .name = u->name };
+	struct err e = ERR_ZERO;
+
+	if (untag_commit(u, &e) < 0) {
+		untag_fail(u, &e);
+	} else if (u->sync) {
+		u->wait = gc_run(u->c, on_collected, u);
+	} else {
+		untag_free(&u);
+		call_reply(call, &rep);
+	}
 }
 
 static void
@@ -134,8 +134,10 @@ on_containers(void *arg, const void *rep, const struct err *e)
 		(void)err_set(&own, ERR_FAILED_PRECONDITION,
 		    "image %.160s is used by container %s: delete it first, or use --force",
 		    u->name, names);
-	if (own.code != ERR_NONE || untag_commit(u, &own) < 0)
+	if (own.code != ERR_NONE)
 		untag_fail(u, &own);
+	else
+		untag_end(u);
 }
 
 /* The one image that ref means. */
@@ -178,15 +180,18 @@ content_on_image_remove(struct content *c, struct call *call, const struct image
 	u->call = call;
 	u->name = ask.image = im.name;
 	u->target = req->target;
-	if (req->force)
-		r = untag_commit(u, e);
-	else
-		r = client_call(c->client, &task_container_list_method, &opts, &ask, on_containers,
-		    u, &u->asked, e);
+	u->sync = req->sync;
+	call_note_set(call, &u->note);
+	if (req->force) {
+		untag_end(u);
+		return CALL_LATER;
+	}
+	r = client_call(
+	    c->client, &task_container_list_method, &opts, &ask, on_containers, u, &u->asked, e);
 	if (r < 0) {
 		untag_free(&u);
+		call_note_set(call, NULL);
 		return r;
 	}
-	call_note_set(call, &u->note);
 	return CALL_LATER;
 }

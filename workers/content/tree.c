@@ -2,11 +2,13 @@
 /* tree - see tree.h */
 #include "workers/content/tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/auto.h"
 #include "lib/oci/json.h"
+#include "workers/content/labels.h"
 
 void
 set_add(struct set *s, const char *text)
@@ -134,48 +136,115 @@ tree_choose(struct content *c, const char *name, const struct oci_desc *target,
 	return 0;
 }
 
+/* --- labels ---------------------------------------------------------------------------------------- */
+
+struct labelling {
+	struct content *c;
+	struct txn *t;
+	const char *ns;
+	struct arena arena;
+};
+
 static void
-reach_config(struct content *c, const struct oci_doc *doc, struct set *chains)
+want_ref(struct labelling *l, struct kvs *want, const struct digest *child, const char *name)
+{
+	struct key k;
+
+	blob_key(&k, l->ns, child);
+	if (!store_has(l->t, TABLE_BLOBS, &k))
+		return;
+	want->v[want->n++] = (struct kv){
+		.k = arena_printf(&l->arena, "containerd.io/gc.ref.content.%s", name),
+		.v = child->text,
+	};
+}
+
+/* Gives the row of d these labels, and ends what a pull held it by. No row, or nothing to change: fine. */
+static int
+row_label(struct labelling *l, const struct digest *d, const struct kvs *want, struct err *e)
+{
+	bool same = true;
+	struct blob row;
+	struct key k;
+	int r;
+
+	blob_key(&k, l->ns, d);
+	if (!store_has(l->t, TABLE_BLOBS, &k))
+		return 0;
+	r = store_get(l->t, TABLE_BLOBS, &k, &blob_schema, &l->arena, &row, e);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < want->n && same; i++) {
+		const char *have = labels_get(&row.labels, want->v[i].k);
+
+		same = have != NULL && strcmp(have, want->v[i].v) == 0;
+	}
+	if (same && row.held_until == 0)
+		return 0;
+	labels_merge(&row.labels, want, &l->arena);
+	row.held_until = 0;
+	return blob_row_put(l->c, l->t, l->ns, &row, e);
+}
+
+/* The config holds the top layer's snapshot, which has the others below it. */
+static int
+label_config(struct labelling *l, const struct oci_doc *doc, struct err *e)
 {
 	AUTO(buf_free) struct buf text = BUF_ZERO;
 	AUTO(oci_config_free) struct oci_config config = { .nlayers = 0 };
-	struct err ignored = ERR_ZERO; /* no config here: no layer of it was unpacked */
+	struct err ignored = ERR_ZERO; /* no config of an image: it has no layers to hold */
+	struct kv kv = { .k = "containerd.io/gc.ref.snapshot.overlay" };
+	struct kvs want = { .v = &kv };
 
-	if (blobs_read(&c->blobs, &doc->config.digest, OCI_JSON_MAX, &text, &ignored) < 0 ||
-	    oci_config_parse(buf_str(&text), text.len, doc->ndescs, &config, &ignored) < 0)
-		return;
-	for (size_t i = 0; i < config.nlayers; i++)
-		set_add(chains, config.chain_ids[i].text);
+	if (blobs_read(&l->c->blobs, &doc->config.digest, OCI_JSON_MAX, &text, &ignored) == 0 &&
+	    oci_config_parse(buf_str(&text), text.len, doc->ndescs, &config, &ignored) == 0 &&
+	    config.nlayers > 0) {
+		kv.v = config.chain_ids[config.nlayers - 1].text;
+		want.n = 1;
+	}
+	return row_label(l, &doc->config.digest, &want, e);
 }
 
-static void
-reach_down(struct content *c, const struct digest *d, const char *media_type, unsigned depth,
-    struct set *blobs, struct set *chains)
+static int
+label_down(struct labelling *l, const struct digest *d, const char *media_type, unsigned depth,
+    struct err *e)
 {
 	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
-	struct err ignored = ERR_ZERO; /* not here: see tree_reach */
+	struct err ignored = ERR_ZERO; /* not here, or no document: it refers to nothing */
+	struct kvs want = { .n = 0 }, none = { .n = 0 };
+	bool manifest;
+	char name[32];
+	int r = 0;
 
-	if (tree_doc(c, d, media_type, &doc, &ignored) < 0)
-		return;
+	if (tree_doc(l->c, d, media_type, &doc, &ignored) < 0)
+		return row_label(l, d, &none, e);
+	manifest = doc.kind == OCI_KIND_MANIFEST;
+	want.v = arena_calloc(&l->arena, doc.ndescs + 1, sizeof(*want.v));
 	for (size_t i = 0; i < doc.ndescs; i++) {
-		if (!blobs_has(&c->blobs, &doc.descs[i].digest, 0, NULL))
-			continue;
-		set_add(blobs, doc.descs[i].digest.text);
-		if (doc.kind == OCI_KIND_INDEX && depth > 0)
-			reach_down(c, &doc.descs[i].digest, doc.descs[i].media_type, depth - 1,
-			    blobs, chains);
+		(void)snprintf(name, sizeof(name), "%s.%zu", manifest ? "l" : "m", i);
+		want_ref(l, &want, &doc.descs[i].digest, name);
 	}
-	if (doc.kind != OCI_KIND_MANIFEST)
-		return;
-	set_add(blobs, doc.config.digest.text);
-	if (chains != NULL)
-		reach_config(c, &doc, chains);
+	for (size_t i = 0; r == 0 && i < doc.ndescs; i++)
+		r = manifest || depth == 0 ? row_label(l, &doc.descs[i].digest, &none, e)
+					   : label_down(l, &doc.descs[i].digest,
+						 doc.descs[i].media_type, depth - 1, e);
+	if (r == 0 && manifest) {
+		want_ref(l, &want, &doc.config.digest, "config");
+		r = label_config(l, &doc, e);
+	}
+	return r < 0 ? r : row_label(l, d, &want, e);
 }
 
-void
-tree_reach(struct content *c, const struct digest *target, const char *media_type,
-    struct set *blobs, struct set *chains)
+int
+tree_label(struct content *c, struct txn *t, const char *ns, const struct descriptor *target,
+    struct err *e)
 {
-	set_add(blobs, target->text);
-	reach_down(c, target, media_type, TREE_DEPTH_MAX, blobs, chains);
+	struct labelling l = { .c = c, .t = t, .ns = ns };
+	struct digest d;
+	int r = digest_parse(target->digest, &d, e);
+
+	if (r == 0)
+		r = label_down(&l, &d, target->media_type, TREE_DEPTH_MAX, e);
+	arena_free(&l.arena);
+	return r;
 }

@@ -40,10 +40,11 @@ void tree_free(struct tree *t);
 int tree_choose(struct content *c, const char *name, const struct oci_desc *target,
     const struct platform *p, struct tree *ret, struct err *e);
 
-/* Adds every blob below target to blobs and the chain ids of its layers, lowest first, to chains
- * (NULL: not wanted). What is not on disk is passed over: platforms that were not pulled. */
-void tree_reach(struct content *c, const struct digest *target, const char *media_type,
-    struct set *blobs, struct set *chains);
+/* Writes down in the rows of ns what the documents say: labels for garbage collection as containerd's
+ * clients give them, for every blob below target that is here (platforms that were not pulled are not).
+ * From now on target holds them, and no pull has to. The snapshot is named whether it is there or not. */
+int tree_label(struct content *c, struct txn *t, const char *ns, const struct descriptor *target,
+    struct err *e);
 
 /* Is the config made for another os or architecture? not_found says so. */
 int tree_config_check(

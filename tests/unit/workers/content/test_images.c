@@ -23,6 +23,7 @@ struct bench {
 	char dir[40];
 	struct content c;
 	struct digest layer[3], config, manifest, index;
+	size_t nlayers;
 };
 
 static void
@@ -43,6 +44,7 @@ image_make(struct bench *b, const char *const layers[], size_t n)
 
 	(void)buf_adds(
 	    &config, "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"diff_ids\":[");
+	b->nlayers = n;
 	for (size_t i = 0; i < n; i++) {
 		struct digest diff;
 
@@ -74,47 +76,103 @@ image_make(struct bench *b, const char *const layers[], size_t n)
 	put(b, buf_str(&index), &b->index);
 }
 
+static void
+row_add(struct bench *b, struct txn *t, const char *ns, const struct digest *d)
+{
+	struct err e = ERR_ZERO;
+	uint64_t size = 0;
+
+	assert_true(blobs_has(&b->c.blobs, d, 0, &size));
+	assert_int_equal(blob_row_add(&b->c, t, ns, NULL, d, size, NULL, 0, &e), 0);
+}
+
 /* Rows for everything below the image, and its name. */
 static void
 image_name(struct bench *b, const char *ns, const char *name)
 {
-	AUTO(set_free) struct set blobs = { .n = 0 };
 	struct descriptor target = { .media_type = OCI_INDEX, .digest = b->index.text, .size = 1 };
 	struct image im = { .name = name, .target = &target };
 	AUTO(store_abort) struct txn *t = NULL;
 	struct err e = ERR_ZERO;
 
-	tree_reach(&b->c, &b->index, OCI_INDEX, &blobs, NULL);
 	assert_int_equal(store_write(b->c.store, &t, &e), 0);
-	for (size_t i = 0; i < blobs.n; i++) {
-		struct digest d;
-		uint64_t size = 0;
-
-		assert_int_equal(digest_parse(blobs.v[i], &d, &e), 0);
-		assert_true(blobs_has(&b->c.blobs, &d, 0, &size));
-		assert_int_equal(blob_row_add(&b->c, t, ns, NULL, &d, size, NULL, &e), 0);
-	}
+	for (size_t i = 0; i < b->nlayers; i++)
+		row_add(b, t, ns, &b->layer[i]);
+	row_add(b, t, ns, &b->config);
+	row_add(b, t, ns, &b->manifest);
+	row_add(b, t, ns, &b->index);
 	if (image_put(&b->c, t, ns, &im, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(store_commit(&t, &e), 0);
 }
 
+/* A snapshot as the snapshot worker has it. */
 static void
-image_drop(struct bench *b, const char *ns, const char *name, struct set *files, struct set *chains)
+snapshot_add(struct graph *g, const char *ns, const char *key, const char *parent)
 {
-	AUTO(set_free) struct set blobs = { .n = 0 }, all = { .n = 0 };
+	char text[300];
+	uint32_t node, up;
+
+	(void)snprintf(text, sizeof(text), "overlay/%s", key);
+	node = graph_node(g, NODE_SNAPSHOT, ns, text);
+	graph_exists(g, node);
+	if (parent == NULL)
+		return;
+	(void)snprintf(text, sizeof(text), "overlay/%s", parent);
+	up = graph_node(g, NODE_SNAPSHOT, ns, text);
+	graph_edge(g, node, up, true);
+}
+
+static void
+chain_top(const struct bench *b, struct digest *ret)
+{
+	char both[300];
+
+	(void)snprintf(both, sizeof(both), "%s %s", b->layer[0].text, b->layer[1].text);
+	digest_of(DIGEST_SHA256, both, strlen(both), ret);
+}
+
+/* A collection from begin to end; the layers of b's image in ns stay, or not. */
+static void
+collect(struct bench *b, const char *ns, struct gc_totals *sum, bool *ret_layers)
+{
+	AUTO(graph_free) struct graph *g = graph_new();
+	struct gc_dropped out = { .files = { .n = 0 } };
 	AUTO(store_abort) struct txn *t = NULL;
 	struct err e = ERR_ZERO;
-	struct key k;
+	struct digest top;
+	struct graph_item it;
+	int64_t next = INT64_MAX;
+	uint32_t at = 0;
 
-	tree_reach(&b->c, &b->index, OCI_INDEX, &blobs, &all);
-	store_key(&k, ns, name);
+	*sum = (struct gc_totals){ .blobs = 0 };
+	chain_top(b, &top);
+	snapshot_add(g, ns, b->layer[0].text, NULL); /* plain layers: their diff ids */
+	snapshot_add(g, ns, top.text, b->layer[0].text);
+	assert_int_equal(store_read(b->c.store, &t, &e), 0);
+	assert_int_equal(gc_load(&b->c, g, t, 1, &next, &e), 0);
+	store_abort(&t);
+	graph_trace(g);
+	*ret_layers = !graph_garbage(g, 0, &it);
+	assert_int_equal(*ret_layers, !graph_garbage(g, 1, &it));
 	assert_int_equal(store_write(b->c.store, &t, &e), 0);
-	assert_int_equal(store_del(t, TABLE_IMAGES, &k, &e), 0);
-	if (gc_rows(&b->c, t, ns, &blobs, INT64_MAX, files, &e) < 0 ||
-	    gc_chains_free(&b->c, t, ns, &all, chains, &e) < 0)
+	if (gc_drop(&b->c, g, t, &at, 1000, &out, sum, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_int_equal(store_commit(&t, &e), 0);
+	gc_dropped_files(&b->c, &out, sum);
+}
+
+static void
+image_drop(
+    struct bench *b, const char *ns, const char *name, struct gc_totals *sum, bool *ret_layers)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct err e = ERR_ZERO;
+
+	assert_int_equal(store_write(b->c.store, &t, &e), 0);
+	assert_int_equal(image_row_drop(t, ns, name, &e), 0);
+	assert_int_equal(store_commit(&t, &e), 0);
+	collect(b, ns, sum, ret_layers);
 }
 
 static int
@@ -296,8 +354,9 @@ static void
 what_others_use_stays(void **state)
 {
 	struct bench *b = *state;
-	AUTO(set_free) struct set files = { .n = 0 }, chains = { .n = 0 };
+	struct gc_totals sum;
 	struct bench first;
+	bool layers;
 
 	image_make(b, one_two, 2);
 	image_name(b, "default", "a.io/x:0");
@@ -305,13 +364,11 @@ what_others_use_stays(void **state)
 	image_make(b, one_three, 2);
 	image_name(b, "default", "a.io/x:1");
 	/* The second goes: its own layer, config, manifest, index; the first layer is shared. */
-	image_drop(b, "default", "a.io/x:1", &files, &chains);
-	assert_int_equal(files.n, 4);
-	assert_false(set_has(&files, b->layer[0].text));
-	assert_true(set_has(&files, b->layer[1].text));
-	assert_int_equal(chains.n, 1);
-	assert_true(gc_files_bytes(&b->c, &files) > strlen("layer three"));
-	assert_int_equal(gc_files(&b->c, &files), 4);
+	image_drop(&first, "elsewhere", "none", &sum, &layers);
+	assert_int_equal(sum.blobs, 0);
+	image_drop(b, "default", "a.io/x:1", &sum, &layers);
+	assert_int_equal(sum.blobs, 4);
+	assert_true(sum.bytes > strlen("layer three"));
 	assert_false(blobs_has(&b->c.blobs, &b->layer[1], 0, NULL));
 	assert_true(blobs_has(&b->c.blobs, &b->layer[0], 0, NULL));
 	assert_true(blobs_has(&b->c.blobs, &first.index, 0, NULL));
@@ -321,41 +378,69 @@ static void
 another_namespace_keeps_the_files(void **state)
 {
 	struct bench *b = *state;
-	AUTO(set_free) struct set files = { .n = 0 }, chains = { .n = 0 };
-	AUTO(set_free) struct set files2 = { .n = 0 }, chains2 = { .n = 0 };
+	struct gc_totals sum;
+	bool layers;
 
 	image_make(b, one_two, 2);
 	image_name(b, "default", "a.io/x:0");
 	image_name(b, "other", "a.io/y:0");
-	image_drop(b, "default", "a.io/x:0", &files, &chains);
-	assert_int_equal(files.n, 0);
-	assert_int_equal(chains.n, 2); /* layers are unpacked per namespace */
-	image_drop(b, "other", "a.io/y:0", &files2, &chains2);
-	assert_int_equal(files2.n, 5);
-	/* Last first: children before parents. */
-	{
-		char both[300];
-		struct digest top;
-
-		(void)snprintf(both, sizeof(both), "%s %s", b->layer[0].text, b->layer[1].text);
-		digest_of(DIGEST_SHA256, both, strlen(both), &top);
-		assert_string_equal(chains2.v[0], top.text);
-		assert_string_equal(chains2.v[1], b->layer[0].text);
-	}
+	image_drop(b, "default", "a.io/x:0", &sum, &layers);
+	assert_int_equal(sum.blobs, 5);
+	assert_int_equal(sum.bytes, 0);
+	assert_false(layers); /* layers are unpacked per namespace */
+	assert_true(blobs_has(&b->c.blobs, &b->layer[1], 0, NULL));
+	image_drop(b, "other", "a.io/y:0", &sum, &layers);
+	assert_int_equal(sum.blobs, 5);
+	assert_false(blobs_has(&b->c.blobs, &b->layer[1], 0, NULL));
 }
 
 static void
 a_second_name_keeps_everything(void **state)
 {
 	struct bench *b = *state;
-	AUTO(set_free) struct set files = { .n = 0 }, chains = { .n = 0 };
+	struct gc_totals sum;
+	bool layers;
 
 	image_make(b, one_two, 2);
 	image_name(b, "default", "a.io/x:0");
 	image_name(b, "default", "a.io/x:1");
-	image_drop(b, "default", "a.io/x:0", &files, &chains);
-	assert_int_equal(files.n, 0);
-	assert_int_equal(chains.n, 0);
+	image_drop(b, "default", "a.io/x:0", &sum, &layers);
+	assert_int_equal(sum.blobs, 0);
+	assert_true(layers);
+}
+
+/* A store from before the labels gets them at its start, and loses nothing. */
+static void
+an_old_store_gets_labels(void **state)
+{
+	struct bench *b = *state;
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	AUTO(store_abort) struct txn *t = NULL;
+	struct err e = ERR_ZERO;
+	struct gc_totals sum;
+	struct digest *rows[] = { &b->index, &b->manifest, &b->config };
+	struct key k;
+	bool layers;
+
+	image_make(b, one_two, 2);
+	image_name(b, "default", "a.io/x:0");
+	assert_int_equal(store_write(b->c.store, &t, &e), 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct blob row;
+
+		assert_int_equal(blob_row_get(t, "default", rows[i], &a, &row, &e), 0);
+		assert_true(row.labels.n > 0);
+		row.labels.n = 0;
+		assert_int_equal(blob_row_put(&b->c, t, "default", &row, &e), 0);
+	}
+	store_key_text(&k, "content");
+	assert_int_equal(store_del(t, TABLE_STATE, &k, &e), 0);
+	assert_int_equal(store_commit(&t, &e), 0);
+	content_stop(b);
+	content_start(b);
+	collect(b, "default", &sum, &layers);
+	assert_int_equal(sum.blobs, 0);
+	assert_true(layers);
 }
 
 static void
@@ -400,6 +485,7 @@ main(void)
 		TEST(what_others_use_stays),
 		TEST(another_namespace_keeps_the_files),
 		TEST(a_second_name_keeps_everything),
+		TEST(an_old_store_gets_labels),
 		TEST(the_start_makes_rows_and_files_agree),
 	};
 
