@@ -7,7 +7,7 @@
 Prints its port on the first line, then serves until it is killed. The first part of a repository's
 name says what goes wrong: 127.0.0.1:PORT/cut/busybox is tag busybox of the layout, with layers cut
 short. GET /seen gives one line per request that came (method, path, Range), newest last; GET /sent one
-line per blob (bytes of its body that were sent, path).
+line per blob (bytes of its body that were sent, path); GET /forget makes both empty.
 
     ok            nothing goes wrong
     unauthorized  401 with a Basic challenge, whatever is sent
@@ -169,6 +169,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with self.server.lock:
                 text = "\n".join(self.server.seen) + "\n"
             self.answer(200, text.encode(), "text/plain")
+            return
+        if url.path == "/forget":
+            with self.server.lock:
+                self.server.seen, self.server.paths, self.server.sent = [], set(), {}
+            self.answer(200)
             return
         if url.path == "/sent":
             with self.server.lock:

@@ -262,14 +262,14 @@ store_empty()
 
 # --- a registry that misbehaves --------------------------------------------------------------------
 
-# evil_start [ARGUMENT...]: sets $EVIL
+# evil_start [ARGUMENT...]: sets $EVIL; it has the images of $EVIL_IMAGES, a layout
 evil_start()
 {
 	local port
 
 	evil_stop
 	rm -f "$T/evil.port"
-	/usr/bin/python3 "$harness_lib/evil_registry.py" "$COFFER_FIXTURES/images" "$@" \
+	/usr/bin/python3 "$harness_lib/evil_registry.py" "${EVIL_IMAGES:-$COFFER_FIXTURES/images}" "$@" \
 	    </dev/null >"$T/evil.port" 2>"$T/evil.log" 3>&- &
 	echo $! >"$T/evil.pid"
 	disown
@@ -288,6 +288,7 @@ evil_stop()
 }
 # evil_seen REGEX: how many requests came whose line matches
 evil_seen() { curl -s "http://$EVIL/seen" | grep -cE -- "$1"; }
+evil_forget() { curl -sf "http://$EVIL/forget"; }
 # evil_sent REGEX: how many bytes of blobs were sent whose path matches
 evil_sent() { curl -s "http://$EVIL/sent" | awk -v path="$1" '$2 ~ path {n += $1} END {print n + 0}'; }
 

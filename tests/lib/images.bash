@@ -19,7 +19,7 @@
 # Only when named:
 #   tiny1, tiny2   three layers of 64 KiB that do not compress, two of them the same in both
 #   wide           one layer of 40 MiB that does not compress
-#   many           64 layers of 256 KiB that do not compress
+#   many           64 layers of 512 KiB that do not compress
 #   heavy          four layers of 25 MB that do not compress
 #
 # A layer is a folder, made below a work folder that is removed at the end, and packed with owner 0
@@ -278,7 +278,7 @@ images_noise()
 images_make_tiny1() { images_noise tiny1 65000 1 2 3; }
 images_make_tiny2() { images_noise tiny2 65000 1 2 4; }
 images_make_wide() { images_noise wide $((40 << 20)) 5; }
-images_make_many() { images_noise many 262144 {101..164}; }
+images_make_many() { images_noise many 524288 {101..164}; }
 images_make_heavy() { images_noise heavy 25000000 {11..14}; }
 
 images_make_big()
