@@ -100,6 +100,28 @@ static const struct opt tag_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt label_opts[] = {
+	{ "replace-all", 0, OPT_FLAG, NULL, "Drop the labels that are not given.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt prune_opts[] = {
+	{ "all", 'a', OPT_FLAG, NULL, "Every image that no container was made from.", NULL },
+	{ "force", 'f', OPT_FLAG, NULL, "Do not ask.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt mount_opts[] = {
+	{ "rw", 0, OPT_FLAG, NULL, "To write to; what is written is not in the image.", NULL },
+	{ "platform", 0, OPT_TEXT, "OS/ARCH", "Platform to mount. Default: the host's.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt unmount_opts[] = {
+	{ "rm", 0, OPT_FLAG, NULL, "Remove what was written there, too.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt start_opts[] = {
 	{ "attach", 0, OPT_FLAG, NULL, "Stay in the foreground, as ctr run does.", NULL },
 	{ "detach", 'd', OPT_FLAG, NULL, "Return when it runs: what is done anyway.", NULL },
@@ -439,6 +461,63 @@ const struct verb verbs[] = {
 	    .min_args = 2,
 	    .max_args = MANY,
 	    .run = images_tag },
+	{ .group = "images",
+	    .name = "label",
+	    .args = "IMAGE [KEY=VALUE...]",
+	    .brief = "show or change an image's labels",
+	    .text =
+		"Sets labels of this name of an image; KEY= removes one, KEY alone is KEY=true. "
+		"Prints the labels that it has then, one a line.",
+	    .examples = "ctr images label nginx keep=yes\nctr images label nginx keep=\n"
+			"ctr images label --replace-all nginx team=web",
+	    .opts = { label_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = images_label },
+	{ .group = "images",
+	    .name = "prune",
+	    .args = "[FILTER...]",
+	    .brief = "remove images that nobody needs",
+	    .text =
+		"Removes images that no container was made from and that have no tag (they came "
+		"by their digest alone) or whose index or manifest is not here; with --all every "
+		"image that no container was made from. On a terminal it asks first. Prints the "
+		"names, and how many bytes are free again. Filters, as of images list, leave the "
+		"others alone.",
+	    .examples = "ctr images prune\n"
+			"# All that nothing runs from, but for what is labelled\n"
+			"ctr images prune --all --force labels.keep!=yes",
+	    .opts = { prune_opts },
+	    .max_args = MANY,
+	    .run = images_prune },
+	{ .group = "images",
+	    .name = "mount",
+	    .args = "IMAGE DIR",
+	    .brief = "show an image as a folder",
+	    .text =
+		"Mounts the image's files at a folder, read-only, or with --rw to be written to: "
+		"the image stays as it is, what is written stays with the folder until unmount "
+		"--rm. The mount outlives the daemon. setuid programs and devices of the image "
+		"have no effect there. Prints the folder.",
+	    .examples = "ctr images mount nginx /mnt && cat /mnt/etc/os-release\n"
+			"ctr images unmount /mnt",
+	    .opts = { mount_opts },
+	    .min_args = 2,
+	    .max_args = 2,
+	    .run = images_mount },
+	{ .group = "images",
+	    .name = "unmount",
+	    .also = "umount",
+	    .args = "DIR...",
+	    .brief = "end what images mount began",
+	    .text = "Unmounts images. What was written with mount --rw is kept, and is there again "
+		    "when the image is mounted at the same folder; --rm removes it.",
+	    .examples = "ctr images unmount /mnt\nctr images unmount --rm /srv/tree",
+	    .exits = EXITS_EACH,
+	    .opts = { unmount_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = images_unmount },
 
 	{ .group = "containers",
 	    .name = "create",
