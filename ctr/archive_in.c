@@ -13,8 +13,9 @@
 #include "lib/base/ident.h"
 
 #define BLOCK (128 * 1024)
-/* gzip cannot do more than 1032 to 1. Past the free part, what is packed tighter than this is a bomb. */
-#define BOMB_RATIO 2000
+/* Images pack 3 to 1. Past the free part, what is packed so much tighter is taken for a bomb; who knows
+ * better can unpack it first. */
+#define BOMB_RATIO 200
 #define BOMB_FREE (256ULL << 20)
 
 struct archive_in {
@@ -374,14 +375,16 @@ archive_in_next(struct archive_in *a, struct archive_file *ret, struct err *e)
 	return r < 0 && a->show[0] != '\0' ? err_wrap(e, "%s", a->show) : r;
 }
 
-/* A ratio that no sound archive has. */
 static int
 bomb_check(const struct archive_in *a, struct err *e)
 {
 	if (!a->packed || a->out < BOMB_FREE || a->out / BOMB_RATIO < a->raw)
 		return 0;
 	return err_set(e, ERR_INVALID_ARGUMENT,
-	    "%s: it unpacks to more than %d times its size: refused", a->show, BOMB_RATIO);
+	    "%s: the archive unpacks to more than %d times its size: refused; decompress it first "
+	    "if "
+	    "it is to be trusted",
+	    a->show, BOMB_RATIO);
 }
 
 int

@@ -30,7 +30,7 @@
 #include "lib/oci/layout.h"
 #include "lib/oci/reference.h"
 
-#define ITEMS_MAX 65536
+#define ITEMS_MAX 16384
 #define LINKS_MAX 8
 #define MAGIC_MAX 4
 
@@ -688,6 +688,9 @@ import_run(struct import *im, bool json, struct err *e)
 		r = plan_all(im, e);
 	if (r == 0)
 		r = check_all(im, e);
+	/* What is wrong is what the archive says, not how we were called. */
+	if (r == -ERR_INVALID_ARGUMENT)
+		e->code = ERR_DATA_LOSS;
 	if (r < 0)
 		return r == -ERR_CANCELLED || r == -ERR_UNAVAILABLE
 			   ? r

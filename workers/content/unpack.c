@@ -106,18 +106,13 @@ on_layer(void *arg, const void *rep, const struct err *e)
 {
 	struct unpack_layer *l = arg;
 	struct unpack *u = l->unpack;
-	struct err own;
 
 	(void)rep;
 	l->call = NULL;
-	if (e != NULL) {
-		own = *e;
-		(void)err_wrap(
-		    &own, "unpack layer %s", u->tree.doc.descs[l - u->layers].digest.text);
-		unpack_fail(u, &own);
-	} else if (--u->left == 0) {
+	if (e != NULL)
+		unpack_fail(u, e);
+	else if (--u->left == 0)
 		unpack_finish(u);
-	}
 }
 
 static int
