@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* digest - see digest.h. Hashing is libcrypto's, which uses the CPU's SHA instructions. */
+/*
+ * digest - see digest.h.
+ *
+ * Hashing is libcrypto's, which uses the CPU's SHA instructions: its SHA functions alone, linked in (module.mk).
+ * By way of EVP every program that has to do with digests would load the whole library at its start, which
+ * costs ctr a millisecond and a worker at rest its memory.
+ */
+#define OPENSSL_API_COMPAT 10101 /* where these are not deprecated in favour of EVP */
 #include "lib/oci/digest.h"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 #include "lib/base/auto.h"
@@ -10,7 +17,10 @@
 
 struct hasher {
 	enum digest_alg alg;
-	EVP_MD_CTX *ctx;
+	union {
+		SHA256_CTX sha256;
+		SHA512_CTX sha512;
+	} u;
 };
 
 static const struct {
@@ -73,22 +83,15 @@ digest_equal(const struct digest *a, const struct digest *b)
 	return strcmp(a->text, b->text) == 0;
 }
 
-static const EVP_MD *
-alg_md(enum digest_alg alg)
-{
-	return alg == DIGEST_SHA256 ? EVP_sha256() : EVP_sha512();
-}
-
 static void
-digest_format(enum digest_alg alg, const unsigned char *raw, unsigned n, struct digest *ret)
+digest_format(enum digest_alg alg, const unsigned char *raw, struct digest *ret)
 {
 	static const char digits[] = "0123456789abcdef";
 	char *to = ret->text + algs[alg].prefix_len;
 
-	MUST(2 * n == algs[alg].hex_len);
 	ret->alg = alg;
 	memcpy(ret->text, algs[alg].prefix, algs[alg].prefix_len);
-	for (unsigned i = 0; i < n; i++) {
+	for (size_t i = 0; i < algs[alg].hex_len / 2; i++) {
 		*to++ = digits[raw[i] >> 4];
 		*to++ = digits[raw[i] & 15];
 	}
@@ -98,11 +101,11 @@ digest_format(enum digest_alg alg, const unsigned char *raw, unsigned n, struct 
 void
 digest_of(enum digest_alg alg, const void *p, size_t n, struct digest *ret)
 {
-	unsigned char raw[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
+	struct hasher h = { .alg = alg };
 
-	MUST(EVP_Digest(p, n, raw, &len, alg_md(alg), NULL) == 1);
-	digest_format(alg, raw, len, ret);
+	hasher_reset(&h);
+	hasher_add(&h, p, n);
+	hasher_digest(&h, ret);
 }
 
 struct hasher *
@@ -111,8 +114,6 @@ hasher_new(enum digest_alg alg)
 	struct hasher *h = xcalloc(1, sizeof(*h));
 
 	h->alg = alg;
-	h->ctx = EVP_MD_CTX_new();
-	MUST(h->ctx != NULL);
 	hasher_reset(h);
 	return h;
 }
@@ -120,35 +121,37 @@ hasher_new(enum digest_alg alg)
 void
 hasher_add(struct hasher *h, const void *p, size_t n)
 {
-	MUST(EVP_DigestUpdate(h->ctx, p, n) == 1);
+	/* What libcrypto answers in these calls is 1, always. */
+	if (h->alg == DIGEST_SHA256)
+		(void)SHA256_Update(&h->u.sha256, p, n);
+	else
+		(void)SHA512_Update(&h->u.sha512, p, n);
 }
 
 void
 hasher_digest(const struct hasher *h, struct digest *ret)
 {
-	unsigned char raw[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-	EVP_MD_CTX *copy = EVP_MD_CTX_new();
+	unsigned char raw[SHA512_DIGEST_LENGTH];
+	struct hasher copy = *h;
 
-	MUST(copy != NULL && EVP_MD_CTX_copy_ex(copy, h->ctx) == 1);
-	MUST(EVP_DigestFinal_ex(copy, raw, &len) == 1);
-	EVP_MD_CTX_free(copy);
-	digest_format(h->alg, raw, len, ret);
+	if (h->alg == DIGEST_SHA256)
+		(void)SHA256_Final(raw, &copy.u.sha256);
+	else
+		(void)SHA512_Final(raw, &copy.u.sha512);
+	digest_format(h->alg, raw, ret);
 }
 
 void
 hasher_reset(struct hasher *h)
 {
-	MUST(EVP_DigestInit_ex(h->ctx, alg_md(h->alg), NULL) == 1);
+	if (h->alg == DIGEST_SHA256)
+		(void)SHA256_Init(&h->u.sha256);
+	else
+		(void)SHA512_Init(&h->u.sha512);
 }
 
 void
 hasher_free(struct hasher **hp)
 {
-	struct hasher *h = *hp;
-
-	if (h == NULL)
-		return;
-	EVP_MD_CTX_free(h->ctx);
 	free_ptr(hp);
 }

@@ -1,4 +1,4 @@
 MODULE := lib/oci
 NEEDS  := lib/base schemas
-LIBS   := -ljansson -lcrypto
+LIBS   := -ljansson -l:libcrypto.a
 $(eval $(module))
