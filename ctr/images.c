@@ -1,115 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* images - pull, list, info, remove, tag. */
-#include "ctr/images.h"
-
-#include <stdlib.h>
+/* images - list, info, remove, tag. */
 #include <string.h>
-#include <unistd.h>
 
 #include "ctr/list.h"
-#include "ctr/progress.h"
 #include "ctr/render.h"
-#include "ctr/terminal.h"
 #include "ctr/text.h"
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
-#include "lib/base/fs.h"
-
-#define PASSWORD_MAX 16384
-
-/* --- pull ----------------------------------------------------------------------------------------- */
-
-static void
-on_progress(void *arg, const void *progress)
-{
-	progress_update(arg, progress);
-}
-
-int
-images_pull_one(struct ctr *c, const struct image_pull_req *req, FILE *to, struct arena *a,
-    struct image_pull_rep *rep, struct err *e)
-{
-	struct progress *p = NULL;
-	int r = ctr_connect(c, e);
-
-	if (r < 0)
-		return r;
-	if (to != NULL)
-		p = progress_new(c->loop, to);
-	r = ctr_call_progress(
-	    c, &content_image_pull_method, req, a, rep, p == NULL ? NULL : on_progress, p, e);
-	progress_end(&p, r == 0);
-	return r;
-}
-
-/* --user NAME[:PASSWORD], with the password from stdin, the terminal or the option itself. */
-static int
-credentials(const struct opts *o, struct arena *a, struct image_pull_req *req, struct err *e)
-{
-	const char *user = opts_text(o, "user"), *colon;
-	AUTO(buf_free) struct buf secret = BUF_ZERO;
-	int r;
-
-	if (user == NULL) {
-		if (opts_flag(o, "password-stdin"))
-			return err_set(
-			    e, ERR_INVALID_ARGUMENT, "--password-stdin needs --user as well");
-		return 0;
-	}
-	colon = strchr(user, ':');
-	if (colon != NULL) {
-		req->username = arena_memdup(a, user, (size_t)(colon - user));
-		req->password = colon + 1;
-		return 0;
-	}
-	req->username = user;
-	r = opts_flag(o, "password-stdin") ? fs_read_fd(STDIN_FILENO, PASSWORD_MAX, &secret, e)
-					   : terminal_ask_hidden("Password: ", &secret, e);
-	if (r < 0)
-		return err_wrap(e, "password");
-	while (secret.len > 0 && strchr("\r\n", secret.data[secret.len - 1]) != NULL)
-		secret.data[--secret.len] = '\0';
-	req->password = arena_memdup(a, buf_str(&secret), secret.len);
-	explicit_bzero(secret.data, secret.len);
-	return 0;
-}
-
-static int
-pull_request(const struct opts *o, struct arena *a, struct image_pull_req *req, struct err *e)
-{
-	*req = (struct image_pull_req){
-		.ref = o->args.v[0],
-		.platform = opts_text(o, "platform"),
-		.plain_http = opts_flag(o, "plain-http"),
-		.skip_verify = opts_flag(o, "skip-verify"),
-		.no_unpack = opts_flag(o, "no-unpack"),
-	};
-	if (opts_number(o, "max-downloads", &req->max_downloads, e) < 0 ||
-	    ctr_map("label", opts_list(o, "label"), a, &req->labels, e) < 0)
-		return -(int)e->code;
-	return credentials(o, a, req, e);
-}
-
-int
-images_pull(struct ctr *c, const struct opts *o, struct err *e)
-{
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	bool quiet = opts_flag(o, "quiet");
-	struct image_pull_req req;
-	struct image_pull_rep rep = { .image = NULL };
-	int r = pull_request(o, &a, &req, e);
-
-	if (r == 0)
-		r = ctr_catch(c, e);
-	if (r == 0)
-		r = images_pull_one(c, &req, quiet ? NULL : stdout, &a, &rep, e);
-	if (r < 0)
-		return r;
-	if (!quiet)
-		(void)printf("digest "), text_print(stdout, rep.image->target->digest);
-	text_print(stdout, rep.image->name);
-	return 0;
-}
 
 /* --- list ----------------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 /*
  * progress - see progress.h.
  *
- *	layer    sha256:0123456789ab  downloading  [=======>            ]   1.2 MiB / 3.4 MiB
+ *	layer    sha256:0123456789ab  downloading  [=======>            ]   1.2 MiB / 3.4 MiB  1.1 MiB/s
  *	layer    sha256:3bd2aab0c1d2  done                                  5.0 MiB
  *	3.2 s, 6.2 MiB (1.9 MiB/s)
  */
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctr/render.h"
 #include "ctr/terminal.h"
 #include "ctr/text.h"
 #include "lib/base/auto.h"
@@ -23,16 +24,18 @@
 #define HOLD_MS 2000
 #define BAR_MIN 10
 #define BAR_MAX 40
+#define RATE_WIDTH 14 /* "  1023.9 MiB/s" */
 #define LINES_MAX 600
 
 struct item {
 	char *kind, *digest, *state;
 	uint64_t offset, total, arrived;
+	uint64_t since_ms, since_offset; /* when and where its bytes began to move */
 };
 
 struct progress {
 	FILE *to;
-	bool bars;
+	bool bars, json;
 	struct loop_source *timer, *winch;
 	struct buf held; /* plain lines, while the timer runs */
 	struct item *items;
@@ -46,6 +49,13 @@ static bool
 is(const char *state, const char *name)
 {
 	return strcmp(state, name) == 0;
+}
+
+/* Bytes come or go. */
+static bool
+moving(const char *state)
+{
+	return is(state, "downloading") || is(state, "uploading");
 }
 
 /* --- what is known -------------------------------------------------------------------------------- */
@@ -117,7 +127,7 @@ plain_line(struct progress *p, const struct item *it)
 
 	(void)buf_addf(
 	    &p->held, "%s %.*s: %s", it->kind, digest_width(it->digest), it->digest, it->state);
-	if (it->total > 0 && (is(it->state, "downloading") || is(it->state, "exists")))
+	if (it->total > 0 && (moving(it->state) || is(it->state, "exists")))
 		(void)buf_addf(&p->held, " %s", text_size(it->total, size));
 	(void)buf_adds(&p->held, "\n");
 	if (p->timer == NULL)
@@ -130,9 +140,13 @@ item_update(struct progress *p, const struct pull_item *news)
 	struct item *it = item_for(p, news);
 	bool changed = !is(it->state, news->state);
 
-	if (is(news->state, "downloading") && news->offset > it->arrived)
+	if (changed && moving(news->state)) {
+		it->since_ms = clock_mono_ms();
+		it->since_offset = news->offset;
+	}
+	if (moving(news->state) && news->offset > it->arrived)
 		it->arrived = news->offset;
-	else if (is(it->state, "downloading") && changed && it->total > it->arrived)
+	else if (moving(it->state) && changed && it->total > it->arrived)
 		it->arrived = it->total; /* it went on: so all of it came */
 	if (news->total > 0)
 		it->total = news->total;
@@ -141,7 +155,7 @@ item_update(struct progress *p, const struct pull_item *news)
 		return;
 	free(it->state);
 	it->state = clean_copy(news->state);
-	if (!p->bars && worth_a_line(it->state))
+	if (!p->bars && !p->json && worth_a_line(it->state))
 		plain_line(p, it);
 }
 
@@ -150,7 +164,7 @@ item_update(struct progress *p, const struct pull_item *news)
 static bool
 finished(const struct item *it)
 {
-	return is(it->state, "done") || is(it->state, "exists");
+	return is(it->state, "done") || is(it->state, "exists") || is(it->state, "mounted");
 }
 
 static void
@@ -185,12 +199,33 @@ amount(struct buf *out, const struct item *it)
 		    out, "  %s / %s", text_size(it->offset, now), text_size(it->total, all));
 }
 
+/* How fast its bytes move, once that can be told. */
+static void
+rate(struct buf *out, const struct item *it)
+{
+	uint64_t ms = clock_mono_ms() - it->since_ms;
+	char text[TEXT_NUMBER_MAX];
+
+	if (!moving(it->state) || ms < DRAW_MS || it->offset <= it->since_offset)
+		return;
+	(void)buf_addf(out, "  %s/s", text_size((it->offset - it->since_offset) * 1000 / ms, text));
+}
+
 /* One line of at most width - 1 columns: the last one would make some terminals wrap. */
 static void
 block_line(struct buf *out, const char *line, unsigned width)
 {
 	(void)buf_add(out, line, text_cut(line, width > 1 ? width - 1 : 1));
 	(void)buf_adds(out, "\n");
+}
+
+/* What the bar may take of the room: all, or what a rate beside it leaves. */
+static unsigned
+bar_width(unsigned room)
+{
+	if (room >= BAR_MIN + RATE_WIDTH)
+		room -= RATE_WIDTH;
+	return room > BAR_MAX ? BAR_MAX : room;
 }
 
 static void
@@ -204,8 +239,10 @@ item_line(struct buf *out, const struct item *it, unsigned width)
 	(void)buf_addf(&line, "%-8s %-19.*s  %-11s", it->kind, digest_width(it->digest), it->digest,
 	    it->state);
 	if (room >= BAR_MIN) /* else the numbers are worth more */
-		bar(&line, it, room > BAR_MAX ? BAR_MAX : room);
+		bar(&line, it, bar_width(room));
 	amount(&line, it);
+	if (room >= BAR_MIN + RATE_WIDTH)
+		rate(&line, it);
 	block_line(out, buf_str(&line), width);
 }
 
@@ -302,28 +339,35 @@ on_winch(void *arg, int signo)
 /* --- both ----------------------------------------------------------------------------------------- */
 
 struct progress *
-progress_new(struct loop *l, FILE *to)
+progress_new(struct loop *l, FILE *to, bool json)
 {
 	struct progress *p = xcalloc(1, sizeof(*p));
 	const char *term = getenv("TERM");
 
 	p->to = to;
 	p->start_ms = clock_mono_ms();
-	p->bars = isatty(fileno(to)) && term != NULL && strcmp(term, "dumb") != 0;
+	p->json = json;
+	p->bars = !json && isatty(fileno(to)) && term != NULL && strcmp(term, "dumb") != 0;
 	if (p->bars && l != NULL) {
 		p->timer = loop_every(l, DRAW_MS, on_draw, p);
 		p->winch = loop_signal(l, SIGWINCH, on_winch, p);
-	} else if (l != NULL) {
+	} else if (l != NULL && !json) {
 		p->timer = loop_once(l, HOLD_MS, on_held, p);
 	}
 	return p;
 }
 
 void
-progress_update(struct progress *p, const struct image_pull_progress *changed)
+progress_update(struct progress *p, const struct pull_item_list *changed)
 {
-	for (uint32_t i = 0; i < changed->items.n; i++)
-		item_update(p, &changed->items.v[i]);
+	for (uint32_t i = 0; i < changed->n; i++) {
+		item_update(p, &changed->v[i]);
+		if (p->json)
+			render_json_print(
+			    render_json(&pull_item_schema, &changed->v[i]), p->to, true);
+	}
+	if (p->json)
+		(void)fflush(p->to);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * progress - a pull as it goes on: one bar for each part on a terminal, one plain line for each change
- * of state anywhere else.
+ * progress - a pull or push as it goes on: one bar for each part on a terminal, one plain line for each
+ * change of state anywhere else, or one JSON object for all that is told.
  *
  * On a terminal the block of lines is drawn again in place, at most ten times a second; when the window
  * changes its size, what the old lines have become is worked out, cleared and drawn anew.
@@ -21,10 +21,11 @@
 
 struct progress;
 
-/* to: stdout or stderr; bars when it is a terminal. With l, redraws by itself; NULL: only when told. */
-struct progress *progress_new(struct loop *l, FILE *to);
+/* to: stdout or stderr; bars when it is a terminal, unless json. With l, redraws by itself; NULL: only
+ * when told. */
+struct progress *progress_new(struct loop *l, FILE *to, bool json);
 /* What changed. */
-void progress_update(struct progress *p, const struct image_pull_progress *changed);
+void progress_update(struct progress *p, const struct pull_item_list *changed);
 /* Draws the block a last time and leaves it there. done: it went well; else lines that are still held
  * back are dropped. */
 void progress_end(struct progress **p, bool done);

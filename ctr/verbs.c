@@ -5,6 +5,7 @@
 #include "ctr/create.h"
 #include "ctr/ctr.h"
 #include "ctr/list.h"
+#include "ctr/registry.h"
 #include "ctr/walk.h"
 
 #define MANY UINT_MAX
@@ -32,15 +33,19 @@
 static const struct opt pull_opts[] = {
 	{ "quiet", 'q', OPT_FLAG, NULL, "Print only the name of the image when it is there.",
 	    NULL },
-	{ "platform", 0, OPT_TEXT, "OS/ARCH",
-	    "Platform to choose from an index: linux/amd64, linux/arm64/v8. Default: the host's.",
+	{ "format", 0, OPT_TEXT, "FORMAT",
+	    "table (the default) or json: an object a line for all that goes on, the image last.",
 	    NULL },
-	{ "user", 'u', OPT_TEXT, "USER[:PASSWORD]",
-	    "Log in to the registry. Without a password it is asked for on the terminal.", NULL },
-	{ "password-stdin", 0, OPT_FLAG, NULL, "Read the password from stdin.", NULL },
-	{ "plain-http", 0, OPT_FLAG, NULL,
-	    "Speak HTTP instead of HTTPS; implied for registries on loopback addresses.", NULL },
-	{ "skip-verify", 'k', OPT_FLAG, NULL, "Accept any TLS certificate.", NULL },
+	{ "platform", 0, OPT_LIST, "OS/ARCH",
+	    "Platform to choose from an index: linux/amd64, linux/arm/v7; several if it is given "
+	    "several times. Default: the host's.",
+	    NULL },
+	{ "all-platforms", 0, OPT_FLAG, NULL,
+	    "All that the index has; what is for the host is unpacked.", NULL },
+	{ "verify-only", 0, OPT_FLAG, NULL,
+	    "Download nothing: ask the registry what the name means, and say whether all of that "
+	    "is here and whole.",
+	    NULL },
 	{ "no-unpack", 0, OPT_FLAG, NULL, "Download only; layers are unpacked when first needed.",
 	    NULL },
 	{ "max-downloads", 0, OPT_TEXT, "N", "Most blobs to download at a time.",
@@ -341,12 +346,17 @@ const struct verb verbs[] = {
 		"docker.io/library/nginx:latest.\n\n"
 		"On a terminal there is a bar for each part; else each change of state is a line. "
 		"The last line is the image's full name. Interrupted, the pull is cancelled: no "
-		"image of this name appears, and what was downloaded is used by the next try.",
+		"image of this name appears, and what was downloaded is used by the next try.\n\n"
+		"Mirrors of a registry, its certificates and headers are found in hosts.toml "
+		"files, as "
+		"containerd has them: in the daemon's folder (/etc/coffer/certs.d), or in "
+		"--hosts-dir. "
+		"Logins are docker's: config.json and its credential helpers, run by ctr.",
 	    .examples = "ctr images pull docker.io/library/nginx:latest\n"
 			"ctr images pull 127.0.0.1:5000/mine@sha256:0123...\n"
 			"ctr images pull --platform linux/arm64 --user me --password-stdin "
 			"registry.example.com/app:1 < token",
-	    .opts = { pull_opts },
+	    .opts = { pull_opts, registry_opts },
 	    .min_args = 1,
 	    .max_args = 1,
 	    .run = images_pull },

@@ -149,6 +149,38 @@ descs_read(const json_t *list, const char *name, size_t max, struct oci_doc *d, 
 	return 0;
 }
 
+/* Is a manifest one of a container image? Of an artifact everything may be of any type. */
+static void
+image_judge(struct oci_doc *d)
+{
+	char show[96];
+
+	if (strcmp(d->config.media_type, OCI_CONFIG) != 0 &&
+	    strcmp(d->config.media_type, DOCKER_CONFIG) != 0) {
+		(void)err_set(&d->no_image, ERR_INVALID_ARGUMENT,
+		    "not a container image: its config is of type %s",
+		    ident_show(d->config.media_type, show, sizeof(show)));
+		return;
+	}
+	for (size_t i = 0; i < d->ndescs; i++) {
+		if (oci_layer_type_ok(d->descs[i].media_type))
+			continue;
+		(void)err_set(&d->no_image, ERR_UNIMPLEMENTED,
+		    "layers[%zu] is of type %s: not supported", i,
+		    ident_show(d->descs[i].media_type, show, sizeof(show)));
+		return;
+	}
+}
+
+int
+oci_doc_image(const struct oci_doc *d, struct err *e)
+{
+	if (d->no_image.code == ERR_NONE)
+		return 0;
+	*e = d->no_image;
+	return -(int)e->code;
+}
+
 static int
 manifest_read(const json_t *root, struct oci_doc *d, struct err *e)
 {
@@ -156,26 +188,10 @@ manifest_read(const json_t *root, struct oci_doc *d, struct err *e)
 
 	if (r < 0)
 		return err_wrap(e, "config");
-	if (strcmp(d->config.media_type, OCI_CONFIG) != 0 &&
-	    strcmp(d->config.media_type, DOCKER_CONFIG) != 0) {
-		char show[96];
-
-		return err_set(e, ERR_INVALID_ARGUMENT,
-		    "not a container image: its config is of type %s",
-		    ident_show(d->config.media_type, show, sizeof(show)));
-	}
 	r = descs_read(json_object_get(root, "layers"), "layers", OCI_LAYERS_MAX, d, e);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < d->ndescs; i++) {
-		char show[96];
-
-		if (!oci_layer_type_ok(d->descs[i].media_type))
-			return err_set(e, ERR_UNIMPLEMENTED,
-			    "layers[%zu] is of type %s: not supported", i,
-			    ident_show(d->descs[i].media_type, show, sizeof(show)));
-	}
-	return 0;
+	if (r == 0)
+		image_judge(d);
+	return r;
 }
 
 /* Settles whether root is an index or a manifest, and its media type. */

@@ -46,6 +46,8 @@ struct oci_doc {
 	struct oci_desc config; /* manifest */
 	struct oci_desc *descs; /* index: its manifests; manifest: its layers, lowest first */
 	size_t ndescs;
+	struct err
+	    no_image; /* of a manifest: why it is no container image; ERR_NONE when it is one */
 };
 
 /* media_type: Content-Type or the type its descriptor gives; parameters behind ';' are ignored; NULL
@@ -53,6 +55,9 @@ struct oci_doc {
  * the document. ret is filled on success and freed with oci_doc_free. */
 int oci_doc_parse(
     const void *data, size_t n, const char *media_type, struct oci_doc *ret, struct err *e);
+/* An artifact's manifest (a signature, an attestation) is a manifest too: who wants to run or unpack
+ * what it names asks here. invalid_argument or unimplemented says what is in the way. */
+int oci_doc_image(const struct oci_doc *d, struct err *e);
 /* NULL-safe on a zeroed struct; for AUTO too. */
 void oci_doc_free(struct oci_doc *d);
 

@@ -125,15 +125,30 @@ platform_text(const struct platform *p, char *text)
 	return text;
 }
 
-/* "v7" as 7; what an absent variant stands for; 0 for what is not a number. */
+/* "v7" as 700, "v8.2" as 802; what an absent variant stands for; 0 for what is not a number. */
 static unsigned
 variant_level(const struct platform *p)
 {
+	unsigned major = 0, minor = 0;
+	char end = '\0';
+
 	if (p->variant[0] == '\0')
-		return strcmp(p->arch, "arm64") == 0 ? 8 : 1;
-	if (p->variant[0] == 'v' && isdigit((unsigned char)p->variant[1]) && p->variant[2] == '\0')
-		return (unsigned)(p->variant[1] - '0');
-	return 0;
+		return strcmp(p->arch, "arm64") == 0 ? 800 : 100;
+	if (strlen(p->variant) > 5 ||
+	    strspn(p->variant + 1, "0123456789.") != strlen(p->variant) - 1 ||
+	    sscanf(p->variant, "v%2u.%2u%c", &major, &minor, &end) < 1 || end != '\0')
+		return 0;
+	return major * 100 + minor;
+}
+
+/* The architecture that this one runs as well: 386 on amd64, arm on arm64. */
+static bool
+runs_older(const struct platform *want, const struct platform *have)
+{
+	if (strcmp(want->arch, "amd64") == 0)
+		return strcmp(have->arch, "386") == 0;
+	return strcmp(want->arch, "arm64") == 0 && strcmp(have->arch, "arm") == 0 &&
+	       variant_level(have) > 0 && variant_level(have) <= 800;
 }
 
 unsigned
@@ -141,13 +156,17 @@ platform_rank(const struct platform *want, const struct platform *have)
 {
 	unsigned w, h;
 
-	if (strcmp(want->os, have->os) != 0 || strcmp(want->arch, have->arch) != 0)
+	if (strcmp(want->os, have->os) != 0)
+		return 0;
+	if (runs_older(want, have))
+		return 1 + variant_level(have);
+	if (strcmp(want->arch, have->arch) != 0)
 		return 0;
 	if (strcmp(want->variant, have->variant) == 0)
-		return 100;
+		return 100000;
 	w = variant_level(want);
 	h = variant_level(have);
 	if (w == 0 || h == 0 || h > w)
 		return 0;
-	return 50 + h;
+	return 10000 + h;
 }

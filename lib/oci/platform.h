@@ -34,7 +34,8 @@ int platform_make(
 const char *platform_text(const struct platform *p, char *text);
 
 /* How well `have` serves someone who wants `want`: 0 not at all, larger is better. arm runs what is
- * made for its variant or an older one; so do arm64 and amd64. */
+ * made for its variant or an older one; so do arm64 and amd64, which also run, when there is nothing
+ * better, what is made for arm and 386: containerd's rules. */
 unsigned platform_rank(const struct platform *want, const struct platform *have);
 
 #endif

@@ -68,6 +68,7 @@ struct transfer {
 	bool pieced;		   /* what is on disk was not written in one go */
 	bool second_chance;	   /* one clean download after a pieced one was wrong */
 	unsigned attempts;
+	unsigned place; /* who answered last: see remote_distrust */
 	uint64_t best, bytes;
 };
 
@@ -358,6 +359,28 @@ range_given_up(struct transfer *t)
 	restart(t);
 }
 
+/* What came is not the blob: another place may have it, else it is the owner's end. */
+static void
+wrong_bytes(struct transfer *t, const struct err *e)
+{
+	if (!remote_distrust(t->waiters->remote, t->place)) {
+		owner_fail(t, e);
+		return;
+	}
+	log_debug("blob %s: asked elsewhere: %s", t->digest.text, e->msg);
+	restart(t);
+}
+
+/* An answer that was whole by its own account. */
+static void
+cut_short(struct transfer *t, struct err *e)
+{
+	(void)remote_distrust(t->waiters->remote, t->place);
+	(void)err_set(e, ERR_UNAVAILABLE, "blob %s was cut short: %llu of %llu bytes came",
+	    t->digest.text, (unsigned long long)spans_sum(ingest_spans(t->in)),
+	    (unsigned long long)t->size);
+}
+
 static void
 on_answer(void *arg, const struct remote_result *res)
 {
@@ -367,9 +390,10 @@ on_answer(void *arg, const struct remote_result *res)
 	long status = res->http == NULL ? 0 : http_status(res->http);
 
 	s->req = NULL;
+	t->place = res->place;
 	if (res->stopped && s->body_err.code != ERR_UNAVAILABLE) {
 		e = s->body_err;
-		owner_fail(t, &e);
+		wrong_bytes(t, &e);
 		return;
 	}
 	if (res->stopped || (status == 416 && s->want.from > 0)) {
@@ -384,9 +408,7 @@ on_answer(void *arg, const struct remote_result *res)
 		return;
 	}
 	if (e.code == ERR_NONE)
-		(void)err_set(&e, ERR_UNAVAILABLE, "blob %s was cut short: %llu of %llu bytes came",
-		    t->digest.text, (unsigned long long)spans_sum(ingest_spans(t->in)),
-		    (unsigned long long)t->size);
+		cut_short(t, &e);
 	else if (res->again != REMOTE_FINAL)
 		(void)err_wrap(&e, "blob %s: %llu of %llu bytes came", t->digest.text,
 		    (unsigned long long)spans_sum(ingest_spans(t->in)),
@@ -471,7 +493,7 @@ on_ingest_failed(struct transfer *t, const struct err *e)
 	}
 	if (e->code == ERR_DATA_LOSS) {
 		t->finishing = false;
-		owner_fail(t, &kept);
+		wrong_bytes(t, &kept);
 		return;
 	}
 	transfer_end(t, false, &kept); /* the disk: nobody else would fare better */

@@ -35,6 +35,7 @@ struct fetch_doc_result {
 	const struct buf *body;
 	const char *media_type;	   /* Content-Type, may be NULL */
 	const char *digest_header; /* Docker-Content-Digest, may be NULL */
+	unsigned place;		   /* who served it: see remote_distrust */
 };
 /* res valid during the callback; NULL with e. */
 typedef void fetch_doc_done_fn(void *arg, const struct fetch_doc_result *res, const struct err *e);

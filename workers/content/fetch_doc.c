@@ -60,6 +60,7 @@ on_answer(void *arg, const struct remote_result *res)
 	if (e.code != ERR_NONE) {
 		f->done(f->arg, NULL, &e);
 	} else {
+		ok.place = res->place;
 		ok.media_type = http_header(res->http, "Content-Type", 0);
 		ok.digest_header = http_header(res->http, "Docker-Content-Digest", 0);
 		f->done(f->arg, &ok, NULL);

@@ -15,18 +15,10 @@
 #include "workers/content/handlers.h"
 #include "workers/content/http.h"
 #include "workers/content/images.h"
+#include "workers/content/labels.h"
 #include "workers/content/pull_private.h"
 
-struct pull_put {
-	struct pull *pull; /* NULL: it ended meanwhile */
-	struct content *c;
-	struct oci_doc doc;
-	struct oci_desc desc;
-	struct buf body;
-	struct err err;
-};
-
-static void doc_next(struct pull *p, const char *what, const struct oci_desc *desc);
+#define HELD_NS (24LL * 3600 * 1000000000) /* for the next try, should this pull not end */
 
 bool
 pull_holds_blob(const struct content *c, const char *ns, const char *digest)
@@ -37,7 +29,7 @@ pull_holds_blob(const struct content *c, const char *ns, const char *digest)
 		if (set_has(&p->docs, digest))
 			return true;
 		for (size_t i = 0; i < p->nparts; i++)
-			if (strcmp(p->parts[i].desc.digest.text, digest) == 0)
+			if (strcmp(p->parts[i]->desc.digest.text, digest) == 0)
 				return true;
 	}
 	return false;
@@ -47,9 +39,13 @@ bool
 pull_holds_chain(const struct content *c, const char *ns, const char *chain_id)
 {
 	for (struct pull *p = c->pulls; p != NULL; p = p->next)
-		for (size_t i = 0; strcmp(ns, p->ns) == 0 && i < p->config.nlayers; i++)
-			if (strcmp(p->config.chain_ids[i].text, chain_id) == 0)
-				return true;
+		for (size_t i = 0; strcmp(ns, p->ns) == 0 && i < p->nmanifests; i++) {
+			const struct oci_config *config = &p->manifests[i]->config;
+
+			for (size_t k = 0; k < config->nlayers; k++)
+				if (strcmp(config->chain_ids[k].text, chain_id) == 0)
+					return true;
+		}
 	return false;
 }
 
@@ -59,7 +55,7 @@ pull_ingests(const struct content *c, const char *ns, struct arena *a, uint32_t 
 {
 	for (struct pull *p = c->pulls; p != NULL; p = p->next)
 		for (size_t i = 0; strcmp(ns, p->ns) == 0 && i < p->nparts; i++) {
-			const struct pull_part *part = &p->parts[i];
+			const struct pull_part *part = p->parts[i];
 
 			if (part->state != ITEM_DOWNLOADING || list->n == max)
 				continue;
@@ -88,10 +84,23 @@ pull_free(void *arg)
 {
 	struct pull *p = arg;
 
-	oci_doc_free(&p->manifest);
-	oci_config_free(&p->config);
-	set_free(&p->docs);
+	for (size_t i = 0; i < p->nmanifests; i++) {
+		oci_doc_free(&p->manifests[i]->doc);
+		oci_config_free(&p->manifests[i]->config);
+		free_ptr(&p->manifests[i]->layers);
+		free_ptr(&p->manifests[i]);
+	}
+	for (size_t i = 0; i < p->nparts; i++)
+		free_ptr(&p->parts[i]);
+	for (size_t i = 0; i < p->nheads; i++)
+		free_ptr(&p->heads[i]);
+	free_ptr(&p->manifests);
 	free_ptr(&p->parts);
+	free_ptr(&p->heads);
+	free_ptr(&p->wants);
+	free_ptr(&p->platforms);
+	buf_free(&p->problems);
+	set_free(&p->docs);
 	remote_free(&p->remote);
 	free_ptr(&p);
 }
@@ -105,9 +114,7 @@ pull_detach(struct pull *p, bool keep)
 
 	p->call = NULL;
 	loop_del(&p->begin);
-	fetch_doc_cancel(&p->doc);
-	if (p->put != NULL)
-		p->put->pull = NULL;
+	docs_stop(p);
 	parts_stop(p, keep);
 	loop_del(&p->timer);
 	if (p->prev != NULL)
@@ -130,7 +137,7 @@ pull_release(struct pull *p)
 	for (size_t i = 0; r == 0 && i < p->docs.n; i++)
 		r = blob_row_release(p->c, t, p->ns, p->docs.v[i], &e);
 	for (size_t i = 0; r == 0 && i < p->nparts; i++)
-		r = blob_row_release(p->c, t, p->ns, p->parts[i].desc.digest.text, &e);
+		r = blob_row_release(p->c, t, p->ns, p->parts[i]->desc.digest.text, &e);
 	if (r < 0 || content_commit(p->c, &t, &e) < 0)
 		log_warn("tidy up after a pull: %s", e.msg); /* they go after a day */
 }
@@ -159,6 +166,10 @@ pull_fail(struct pull *p, const struct err *e)
 		return;
 	p->failure = *e;
 	p->failed = pull_detach(p, keep);
+	if (p->req->verify_only) { /* it took nothing */
+		on_tidied(p, NULL, NULL);
+		return;
+	}
 	if (!keep)
 		pull_release(p);
 	p->tidying = gc_run(p->c, on_tidied, p);
@@ -178,11 +189,71 @@ pull_cancelled(struct content_note *note)
 	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
 
+void
+pull_reply(struct pull *p, const struct image_pull_rep *rep)
+{
+	struct call *call;
+
+	pull_tell_rest(p);
+	call = pull_detach(p, true);
+	call_reply(call, rep);
+	p->end = loop_once(p->c->loop, 0, pull_free, p);
+}
+
+/* Is repo one of the comma-separated list? */
+static bool
+source_listed(const char *list, const char *repo)
+{
+	size_t n = strlen(repo);
+
+	for (const char *p = list; p != NULL;
+	     p = strchr(p, ',') == NULL ? NULL : strchr(p, ',') + 1)
+		if (strncmp(p, repo, n) == 0 && (p[n] == '\0' || p[n] == ','))
+			return true;
+	return false;
+}
+
+/* The blob's row, with the label that says from where it came: a push takes it over from there. */
+static int
+row_add(struct pull *p, struct txn *t, const struct digest *d, uint64_t size, int64_t held_until,
+    struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	const char *key = arena_printf(&a, SOURCE_LABEL "%s", p->ref.host), *have;
+	struct kv source = { key, p->ref.path };
+	const struct kvs labels = { &source, 1 };
+	struct err ignored = ERR_ZERO;
+	struct blob row;
+	int r = blob_row_add(p->c, t, p->ns, call_lease(p->call), d, size, &labels, held_until, e);
+
+	if (r < 0 || (r = blob_row_get(t, p->ns, d, &a, &row, e)) < 0)
+		return r;
+	have = labels_get(&row.labels, key);
+	if (source_listed(have, p->ref.path))
+		return 0;
+	labels_set(&row.labels, key,
+	    have == NULL ? p->ref.path : arena_printf(&a, "%s,%s", have, p->ref.path), &a);
+	if (labels_check(&row.labels, &ignored) < 0)
+		return 0; /* known from enough places */
+	return blob_row_put(p->c, t, p->ns, &row, e);
+}
+
+int
+pull_row(struct pull *p, const struct oci_desc *desc, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	int r;
+
+	if ((r = store_write(p->c->store, &t, e)) < 0 ||
+	    (r = row_add(p, t, &desc->digest, desc->size, clock_real_ns() + HELD_NS, e)) < 0)
+		return r;
+	return content_commit(p->c, &t, e);
+}
+
 static int
 finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	uint64_t size = p->manifest_desc.size;
 	int r = store_write(p->c->store, &t, e);
 
 	if (r < 0)
@@ -194,45 +265,61 @@ finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 		if ((r = digest_parse(p->docs.v[i], &d, e)) < 0)
 			return r;
 		(void)blobs_has(&p->c->blobs, &d, 0, &bytes);
-		if ((r = blob_row_add(p->c, t, p->ns, call_lease(p->call), &d, bytes, NULL, 0, e)) <
+		if ((r = row_add(p, t, &d, bytes, 0, e)) < 0)
+			return r;
+	}
+	for (size_t i = 0; i < p->nparts; i++)
+		if ((r = row_add(p, t, &p->parts[i]->desc.digest, p->parts[i]->desc.size, 0, e)) <
 		    0)
 			return r;
-	}
-	for (size_t i = 0; i < p->nparts; i++) {
-		const struct oci_desc *d = &p->parts[i].desc;
-
-		size += d->size;
-		if ((r = blob_row_add(
-			 p->c, t, p->ns, call_lease(p->call), &d->digest, d->size, NULL, 0, e)) < 0)
-			return r;
-	}
-	rep->image->size = size;
 	if ((r = image_put(p->c, t, p->ns, rep->image, e)) < 0)
 		return r;
 	FAULT_POINT("content.pull.commit");
 	return call_commit(p->call, &t, rep, e);
 }
 
-void
-pull_finish(struct pull *p)
+/* The manifest that stands for the image: the first one that was asked for. */
+static const struct pull_manifest *
+manifest_first(const struct pull *p)
 {
-	char platform[PLATFORM_TEXT_MAX];
-	struct descriptor target = {
+	for (size_t i = 0; i < p->nmanifests; i++)
+		if (p->manifests[i]->wanted != 0)
+			return p->manifests[i];
+	return p->manifests[0];
+}
+
+void
+pull_image(const struct pull *p, struct image *im, struct descriptor *target, char *platform)
+{
+	const struct pull_manifest *m = manifest_first(p);
+
+	*target = (struct descriptor){
 		.media_type = p->target.media_type,
 		.digest = p->target.digest.text,
 		.size = p->target.size,
 	};
-	struct image im = {
+	*im = (struct image){
 		.name = p->name,
-		.target = &target,
+		.target = target,
 		.labels = p->req->labels,
+		.size = m->desc.size + m->doc.config.size,
 		.platform = platform_text(
-		    p->config.has_platform ? &p->config.platform : &p->platform, platform),
+		    m->config.has_platform ? &m->config.platform : &p->platforms[0], platform),
 	};
+	for (size_t i = 0; i < m->doc.ndescs; i++)
+		im->size += m->doc.descs[i].size;
+}
+
+void
+pull_finish(struct pull *p)
+{
+	char platform[PLATFORM_TEXT_MAX];
+	struct descriptor target;
+	struct image im;
 	struct image_pull_rep rep = { .image = &im, .bytes = p->bytes };
 	struct err e = ERR_ZERO;
-	struct call *call;
 
+	pull_image(p, &im, &target, platform);
 	if (finish_commit(p, &rep, &e) < 0) {
 		pull_fail(p, &e);
 		return;
@@ -240,203 +327,40 @@ pull_finish(struct pull *p)
 	FAULT_POINT("content.pull.committed");
 	log_info("pulled %s: %s, %llu bytes downloaded", p->name, p->target.digest.text,
 	    (unsigned long long)p->bytes);
-	pull_tell_rest(p);
-	call = pull_detach(p, true);
-	call_reply(call, &rep);
-	p->end = loop_once(p->c->loop, 0, pull_free, p);
-}
-
-/* --- documents ---------------------------------------------------------------------------------------- */
-
-/* The document is in the store: where to go from here. Takes doc. */
-static void
-doc_accept(struct pull *p, struct oci_doc *doc, const struct oci_desc *desc)
-{
-	char want[PLATFORM_TEXT_MAX], have[300];
-	const struct oci_desc *next;
-	struct err e = ERR_ZERO;
-
-	if (p->heads[0].state == ITEM_RESOLVING) {
-		p->heads[0].kind = doc->kind == OCI_KIND_INDEX ? "index" : "manifest";
-		part_set(&p->heads[0], ITEM_DONE);
-	}
-	if (!p->have_target) {
-		p->target = *desc;
-		p->have_target = true;
-	}
-	if (doc->kind == OCI_KIND_MANIFEST) {
-		p->manifest_desc = *desc;
-		p->manifest = *doc;
-		doc->descs = NULL;
-		parts_make(p);
-		parts_pump(p);
-		return;
-	}
-	next = oci_doc_choose(doc, &p->platform);
-	if (next == NULL)
-		(void)err_set(&e, ERR_NOT_FOUND, "image %s has no manifest for %s: it has %s",
-		    p->name, platform_text(&p->platform, want),
-		    oci_doc_platforms(doc, have, sizeof(have)));
-	else if (p->depth++ == TREE_DEPTH_MAX)
-		(void)err_set(&e, ERR_INVALID_ARGUMENT,
-		    "image %s: indexes in indexes, deeper than %d", p->name, TREE_DEPTH_MAX);
-	if (e.code != ERR_NONE)
-		pull_fail(p, &e);
-	else
-		doc_next(p, next->digest.text, next);
-}
-
-static void
-put_run(void *arg)
-{
-	struct pull_put *put = arg;
-
-	(void)blobs_write(&put->c->blobs, &put->desc.digest, put->body.data, put->body.len,
-	    &put->err); /* looked at when it is done */
-}
-
-static void
-put_done(void *arg)
-{
-	struct pull_put *put = arg;
-	struct pull *p = put->pull;
-
-	if (p != NULL) {
-		struct pull_part *head;
-
-		p->put = NULL;
-		p->bytes += put->body.len;
-		if (put->err.code == ERR_NONE)
-			(void)pull_row(p, &put->desc, &put->err);
-		if (put->err.code != ERR_NONE) {
-			pull_fail(p, &put->err);
-		} else {
-			head = head_add(
-			    p, put->doc.kind == OCI_KIND_INDEX ? "index" : "manifest", &put->desc);
-			head->offset = put->desc.size;
-			part_set(head, ITEM_DONE);
-			doc_accept(p, &put->doc, &put->desc);
-		}
-	} else {
-		gc_forget(put->c, &put->desc.digest);
-	}
-	oci_doc_free(&put->doc);
-	buf_free(&put->body);
-	free_ptr(&put);
-}
-
-/* The digest of what came is what was asked for, or what the registry says itself. */
-static int
-doc_check(struct pull *p, const struct oci_desc *want, const struct fetch_doc_result *res,
-    struct oci_desc *got, struct err *e)
-{
-	const struct buf *body = res->body;
-	char show[DIGEST_TEXT_MAX];
-
-	digest_of(want->digest.text[0] != '\0' ? want->digest.alg : DIGEST_SHA256, buf_str(body),
-	    body->len, &got->digest);
-	got->size = body->len;
-	if (want->digest.text[0] != '\0' && !digest_equal(&want->digest, &got->digest))
-		return err_set(e, ERR_DATA_LOSS,
-		    "manifest %s of %s is not what it should be: its digest is %s",
-		    want->digest.text, p->name, got->digest.text);
-	if (want->size != 0 && want->size != body->len)
-		return err_set(e, ERR_DATA_LOSS,
-		    "manifest %s of %s is %zu bytes long, not the %llu that were announced",
-		    want->digest.text, p->name, body->len, (unsigned long long)want->size);
-	if (want->digest.text[0] == '\0' && res->digest_header != NULL &&
-	    strncmp(res->digest_header, "sha256:", 7) == 0 &&
-	    strcmp(res->digest_header, got->digest.text) != 0)
-		return err_set(e, ERR_DATA_LOSS,
-		    "manifest of %s is damaged: the registry says %s, what came has %s", p->name,
-		    ident_show(res->digest_header, show, sizeof(show)), got->digest.text);
-	return 0;
-}
-
-static void
-on_doc(void *arg, const struct fetch_doc_result *res, const struct err *failed)
-{
-	struct pull *p = arg;
-	struct oci_desc want = p->manifest_desc, got = { .size = 0 };
-	struct err e = failed != NULL ? *failed : ERR_ZERO;
-	struct pull_put *put;
-
-	p->doc = NULL;
-	if (e.code == ERR_NONE)
-		(void)doc_check(p, &want, res, &got, &e);
-	if (e.code != ERR_NONE) {
-		pull_fail(p, &e);
-		return;
-	}
-	put = xcalloc(1, sizeof(*put));
-	if (oci_doc_parse(buf_str(res->body), res->body->len,
-		want.media_type[0] != '\0' ? want.media_type : res->media_type, &put->doc,
-		&e) < 0) {
-		pull_blame(&e);
-		(void)err_wrap(
-		    &e, "manifest of %s at registry %s", p->name, remote_host(p->remote));
-		free_ptr(&put);
-		pull_fail(p, &e);
-		return;
-	}
-	(void)strcpy(got.media_type, put->doc.media_type); /* both have room for any media type */
-	set_add(&p->docs, got.digest.text);
-	put->c = p->c;
-	put->pull = p;
-	put->desc = got;
-	(void)buf_add(&put->body, res->body->data, res->body->len); /* no limit */
-	p->put = put;
-	work_add(p->c->work, put_run, put_done, put);
-}
-
-/* Is the wanted document here already? true: it was taken (or the pull failed). */
-static bool
-doc_here(struct pull *p, const struct oci_desc *want)
-{
-	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
-	struct err ignored = ERR_ZERO; /* not readable: fetched again */
-	struct oci_desc got = *want;
-	struct pull_part *head;
-	uint64_t size = 0;
-
-	if (want->digest.text[0] == '\0' ||
-	    !blobs_has(&p->c->blobs, &want->digest, want->size, &size) ||
-	    tree_doc(p->c, &want->digest, want->media_type, &doc, &ignored) < 0)
-		return false;
-	got.size = size;
-	(void)strcpy(got.media_type, doc.media_type); /* both have room for any media type */
-	set_add(&p->docs, got.digest.text);
-	head = head_add(p, doc.kind == OCI_KIND_INDEX ? "index" : "manifest", &got);
-	head->offset = size;
-	part_set(head, ITEM_EXISTS);
-	doc_accept(p, &doc, &got);
-	return true;
-}
-
-/* what: tag or digest; desc: what is known of it. p->manifest_desc keeps it meanwhile. */
-static void
-doc_next(struct pull *p, const char *what, const struct oci_desc *desc)
-{
-	struct oci_desc want = *desc;
-
-	if (doc_here(p, &want))
-		return;
-	p->manifest_desc = want;
-	p->doc = fetch_doc_start(
-	    p->c, p->remote, want.digest.text[0] != '\0' ? want.digest.text : what, on_doc, p);
+	pull_reply(p, &rep);
 }
 
 static void
 on_begin(void *arg)
 {
 	struct pull *p = arg;
-	struct oci_desc first = { .size = 0 };
 
 	p->begin = NULL;
 	part_set(head_add(p, "manifest", NULL), ITEM_RESOLVING);
+	docs_next(p);
+}
+
+/* What is asked for, and the reference as the first document to look at. */
+static int
+pull_prepare(struct pull *p, struct err *e)
+{
+	const struct image_pull_req *req = p->req;
+	const char *one[] = { req->platform };
+	struct strs texts = req->platform != NULL ? (struct strs){ one, 1 } : req->platforms;
+	int r;
+
+	p->platforms = xcalloc(texts.n + 1, sizeof(*p->platforms));
+	platform_host(&p->platforms[0]);
+	p->nplatforms = texts.n > 0 && !req->all_platforms ? texts.n : 1;
+	for (uint32_t i = 0; i < texts.n && !req->all_platforms; i++)
+		if ((r = platform_parse(texts.v[i], &p->platforms[i], e)) < 0)
+			return r;
+	p->wants = xcalloc(1, sizeof(*p->wants));
+	p->nwants = p->wants_room = 1;
+	p->wants[0].wanted = p->nplatforms == 64 ? ~0ULL : (1ULL << p->nplatforms) - 1;
 	if (p->ref.has_digest)
-		first.digest = p->ref.digest;
-	doc_next(p, p->ref.tag, &first);
+		p->wants[0].desc.digest = p->ref.digest;
+	return 0;
 }
 
 int
@@ -465,20 +389,13 @@ content_on_image_pull(struct content *c, struct call *call, const struct image_p
 		.auths = req->auths,
 		.hosts = req->hosts,
 	};
-	struct platform platform;
 	struct reference ref;
-	struct remote *remote = NULL;
 	struct pull *p;
 	int r;
 
 	(void)rep;
 	if ((r = reference_parse(req->ref, &ref, e)) < 0 ||
 	    (r = ident_check("namespace", call_ns(call), e)) < 0)
-		return r;
-	platform_host(&platform);
-	if (req->platform != NULL && (r = platform_parse(req->platform, &platform, e)) < 0)
-		return r;
-	if ((r = content_remote(c, &ref, &opts, call_arena(call), &remote, e)) < 0)
 		return r;
 	p = xcalloc(1, sizeof(*p));
 	p->note.cancelled = pull_cancelled;
@@ -487,13 +404,16 @@ content_on_image_pull(struct content *c, struct call *call, const struct image_p
 	p->req = req;
 	p->ns = call_ns(call);
 	p->ref = ref;
-	p->platform = platform;
 	(void)reference_text(&ref, p->name);
+	if ((r = pull_prepare(p, e)) < 0 ||
+	    (r = content_remote(c, &ref, &opts, call_arena(call), &p->remote, e)) < 0) {
+		pull_free(p);
+		return r;
+	}
 	p->next = c->pulls;
 	if (c->pulls != NULL)
 		c->pulls->prev = p;
 	c->pulls = p;
-	p->remote = remote;
 	call_note_set(call, &p->note);
 	p->begin = loop_once(c->loop, 0, on_begin, p);
 	return CALL_LATER;

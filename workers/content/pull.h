@@ -2,12 +2,15 @@
 /*
  * pull - an image_pull call: from a reference to an image record, its blobs here and its layers unpacked.
  *
- *	RESOLVE    manifest or index by tag or digest, stored
- *	  index -> choose the platform's manifest -> RESOLVE it (at most TREE_DEPTH_MAX times)
- *	DOWNLOAD   config and layers, some at once; those here already are taken as they are
+ *	DOCUMENTS  manifest or index by tag or digest, stored; of an index the manifests for the platforms that
+ *	           are asked for, or all of them (indexes in indexes at most TREE_DEPTH_MAX deep)
+ *	DOWNLOAD   configs and layers, some at once; those here already are taken as they are
  *	  config -> diff ids and chain ids known
  *	  layer here and ids known -> layer_unpack at the snapshot worker, as many at once as there are
  *	FINISH     all done: image record, rows and event in one transaction with the reply
+ *
+ * With all platforms what is for the host is unpacked. With verify_only nothing is downloaded, stored or
+ * unpacked: the answer says whether all that the registry names is here and whole.
  *
  * A failure or cancel at any point leaves no record; what was downloaded is kept for another try when the
  * network was to blame or the caller gave up (rows and files of it go after a day), else removed.
@@ -18,6 +21,9 @@
 
 #include "workers/content/content.h"
 #include "workers/content/remote.h"
+
+/* Label of a blob: this and the host; its value: the repositories there that have it, with commas. */
+#define SOURCE_LABEL "containerd.io/distribution.source."
 
 /* The repository at its registry: places as the request says, else as the daemon's hosts-dir does. */
 int content_remote(struct content *c, const struct reference *ref, const struct remote_opts *opts,

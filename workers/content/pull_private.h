@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pull_private - what pull.c (the state machine) and pull_items.c (parts, downloads, unpacking, progress)
- * share.
+ * pull_private - what pull.c (the call and its end), pull_docs.c (documents), pull_items.c (parts, downloads,
+ * unpacking, progress) and pull_verify.c (--verify-only) share.
  */
 #ifndef CF_CONTENT_PULL_PRIVATE_H
 #define CF_CONTENT_PULL_PRIVATE_H
@@ -12,16 +12,21 @@
 #include "workers/content/tree.h"
 
 struct pull;
+struct pull_check;
+struct pull_manifest;
 
 enum item_state {
 	ITEM_RESOLVING,
 	ITEM_WAITING,
 	ITEM_DOWNLOADING,
+	ITEM_VERIFYING,
 	ITEM_UNPACKING,
+	ITEM_MISSING,
 	ITEM_EXISTS,
 	ITEM_DONE
 };
 
+/* A document or blob of the image; each digest once. */
 struct pull_part {
 	struct pull *pull;
 	const char *kind; /* as pull_item */
@@ -32,9 +37,37 @@ struct pull_part {
 	bool here;  /* its blob is in the store */
 	bool fresh; /* it was downloaded by this pull */
 	struct fetch *fetch;
-	struct client_call *unpack;
-	size_t layer;	    /* of a layer: its number */
+	struct pull_check *check;
+	unsigned unpacks;   /* layers of manifests that wait for it */
 	int64_t started_at; /* its download, Unix ns */
+};
+
+/* A layer of a manifest, to be unpacked on those below it. */
+struct pull_layer {
+	struct pull_manifest *manifest;
+	size_t n; /* its number, from the lowest */
+	struct pull_part *part;
+	struct client_call *call;
+	bool started;
+};
+
+struct pull_manifest {
+	struct pull *pull;
+	struct oci_desc desc;
+	struct oci_doc doc;
+	uint64_t wanted; /* for these of pull->platforms, as bits; 0: as one of all */
+	bool unpack;
+	bool have_config;
+	struct oci_config config;
+	struct pull_part *config_part;
+	struct pull_layer *layers; /* doc.ndescs */
+};
+
+/* A document to be looked at. */
+struct pull_want {
+	struct oci_desc desc;
+	unsigned depth;
+	uint64_t wanted; /* as of pull_manifest */
 };
 
 /* A document being written on a thread. */
@@ -49,24 +82,28 @@ struct pull {
 	const char *ns;			  /* the same */
 	struct reference ref;
 	char name[REFERENCE_TEXT_MAX];
-	struct platform platform;
+	struct platform *platforms; /* what is asked for; the host's with all_platforms */
+	unsigned nplatforms;
 	struct remote *remote;
 
+	struct pull_want
+	    *wants; /* documents, in the order they were found; the first is the reference's */
+	size_t nwants, wants_room, at; /* at: the one being looked at */
 	struct fetch_doc *doc;
 	struct pull_put *put;
-	unsigned depth;
 	bool have_target;
 	struct oci_desc target;
-	struct set docs; /* digests of the documents on the way */
-
-	struct oci_doc manifest; /* its descs are the layers */
-	struct oci_desc manifest_desc;
-	struct pull_part *parts; /* config, then layers, lowest first */
-	size_t nparts;
-	struct pull_part heads[TREE_DEPTH_MAX + 3]; /* the reference, then index and manifest */
+	struct set docs;	  /* digests of the documents on the way */
+	struct pull_part **heads; /* the reference, then the documents */
 	size_t nheads;
-	bool have_config;
-	struct oci_config config;
+
+	struct pull_manifest **manifests;
+	size_t nmanifests;
+	struct pull_part **parts; /* configs and layers */
+	size_t nparts;
+	unsigned unpacking;  /* layers left to unpack */
+	struct buf problems; /* verify_only: what is wrong, in words */
+	unsigned nproblems;
 	unsigned downloading;
 	uint64_t bytes;
 
@@ -85,12 +122,20 @@ void pull_fail(struct pull *p, const struct err *e);
 void pull_blame(struct err *e);
 /* Everything is here and unpacked. */
 void pull_finish(struct pull *p);
+/* The image as it is to be recorded; its texts are the pull's, target's and platform's. */
+void pull_image(const struct pull *p, struct image *im, struct descriptor *target, char *platform);
+/* The answer, and the end of p in a later turn. */
+void pull_reply(struct pull *p, const struct image_pull_rep *rep);
 
 /* The blob's row and its event: from here on others may see it. */
 int pull_row(struct pull *p, const struct oci_desc *desc, struct err *e);
 
-/* parts from p->manifest. */
-void parts_make(struct pull *p);
+/* pull_docs.c: looks at the documents that are left, then at the parts. */
+void docs_next(struct pull *p);
+void docs_stop(struct pull *p);
+
+/* Takes config and layers of m into the parts. */
+int parts_add(struct pull *p, struct pull_manifest *m, struct err *e);
 /* Starts what may be started; calls pull_finish or pull_fail. */
 void parts_pump(struct pull *p);
 /* Ends all downloads and unpacks. */
@@ -100,6 +145,15 @@ void part_set(struct pull_part *part, enum item_state state);
 void pull_tell(struct pull *p, bool now);
 /* What was not told yet, before the answer. */
 void pull_tell_rest(struct pull *p);
+/* desc NULL: the reference itself. */
 struct pull_part *head_add(struct pull *p, const char *kind, const struct oci_desc *d);
+
+/* pull_verify.c, for verify_only: notes what is not as it should be. */
+void verify_problem(struct pull *p, const char *kind, const struct oci_desc *d, const char *what);
+/* Looks whether a part is here and whole, on a thread; parts_pump when that is known. */
+void verify_start(struct pull_part *part);
+void verify_stop(struct pull_part *part);
+/* Everything was looked at. */
+void verify_finish(struct pull *p);
 
 #endif

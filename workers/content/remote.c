@@ -213,7 +213,8 @@ remote_host(const struct remote *r)
 bool
 remote_distrust(struct remote *r, unsigned place)
 {
-	r->places[place].failed = true;
+	if (place < r->nplaces) /* else it was another one's */
+		r->places[place].failed = true;
 	for (unsigned i = 0; i < r->nplaces; i++)
 		if (!r->places[i].failed)
 			return true;

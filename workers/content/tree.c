@@ -75,8 +75,10 @@ tree_config_check(
 {
 	char want[PLATFORM_TEXT_MAX], have[PLATFORM_TEXT_MAX];
 
-	if (!config->has_platform || (strcmp(config->platform.os, p->os) == 0 &&
-					 strcmp(config->platform.arch, p->arch) == 0))
+	/* A config often says arm and not which. */
+	if (!config->has_platform || platform_rank(p, &config->platform) > 0 ||
+	    (strcmp(config->platform.os, p->os) == 0 &&
+		strcmp(config->platform.arch, p->arch) == 0))
 		return 0;
 	return err_set(e, ERR_NOT_FOUND, "image %s has no manifest for %s: it is for %s", name,
 	    platform_text(p, want), platform_text(&config->platform, have));
@@ -97,6 +99,8 @@ choose_down(struct content *c, const char *name, const struct oci_desc *at,
 	if (r < 0)
 		return r;
 	if (doc.kind == OCI_KIND_MANIFEST) {
+		if (oci_doc_image(&doc, e) < 0)
+			return err_wrap(e, "image %s", name);
 		t->manifest = *at;
 		t->doc = doc;
 		doc.descs = NULL;

@@ -26,7 +26,7 @@ tell(struct progress *p, const char *digest, const char *state, uint64_t offset,
 	struct pull_item item = {
 		.kind = "layer", .digest = digest, .state = state, .offset = offset, .total = total
 	};
-	const struct image_pull_progress news = { .items = { &item, 1 } };
+	const struct pull_item_list news = { &item, 1 };
 
 	progress_update(p, &news);
 }
@@ -37,7 +37,7 @@ test_plain_lines_one_per_change(void **state)
 	AUTO(free_ptr) char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
-	struct progress *p = progress_new(NULL, f);
+	struct progress *p = progress_new(NULL, f, false);
 
 	(void)state;
 	tell(p, A, "waiting", 0, 2048);
@@ -63,12 +63,12 @@ test_lines_of_a_pull_that_fails_at_once_are_dropped(void **state)
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 	struct loop *l = loop_new();
-	struct progress *p = progress_new(l, f);
+	struct progress *p = progress_new(l, f, false);
 
 	(void)state;
 	tell(p, A, "downloading", 0, 2048);
 	progress_end(&p, false);
-	p = progress_new(l, f);
+	p = progress_new(l, f, false);
 	tell(p, B, "downloading", 0, 2048);
 	progress_end(&p, true);
 	loop_free(&l);
@@ -80,7 +80,7 @@ test_lines_of_a_pull_that_fails_at_once_are_dropped(void **state)
 static void
 test_block_fits_any_size(void **state)
 {
-	struct progress *p = progress_new(NULL, nowhere);
+	struct progress *p = progress_new(NULL, nowhere, false);
 
 	(void)state;
 	for (unsigned i = 0; i < 50; i++) {
@@ -115,7 +115,7 @@ static void
 test_bar(void **state)
 {
 	AUTO(buf_free) struct buf out = BUF_ZERO;
-	struct progress *p = progress_new(NULL, nowhere);
+	struct progress *p = progress_new(NULL, nowhere, false);
 
 	(void)state;
 	tell(p, A, "downloading", 512 * 1024, 1024 * 1024);
@@ -127,10 +127,30 @@ test_bar(void **state)
 }
 
 static void
+test_json_one_object_for_all_that_is_told(void **state)
+{
+	AUTO(free_ptr) char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	struct progress *p = progress_new(NULL, f, true);
+
+	(void)state;
+	tell(p, A, "downloading", 512, 2048);
+	tell(p, A, "downloading", 1024, 2048);
+	tell(p, "evil\x1b[2J\xff", "done", 0, 0);
+	progress_end(&p, true);
+	assert_int_equal(fclose(f), 0);
+	assert_non_null(
+	    strstr(text, "\"state\":\"downloading\",\"offset\":512,\"total\":2048}\n{"));
+	assert_null(strchr(text, '\x1b'));
+	assert_null(strchr(text, '\xff'));
+}
+
+static void
 test_when_there_are_too_many_those_that_are_done_give_way(void **state)
 {
 	AUTO(buf_free) struct buf out = BUF_ZERO;
-	struct progress *p = progress_new(NULL, nowhere);
+	struct progress *p = progress_new(NULL, nowhere, false);
 
 	(void)state;
 	for (unsigned i = 0; i < 20; i++) {
@@ -166,6 +186,7 @@ main(void)
 		cmocka_unit_test(test_lines_of_a_pull_that_fails_at_once_are_dropped),
 		cmocka_unit_test(test_block_fits_any_size),
 		cmocka_unit_test(test_bar),
+		cmocka_unit_test(test_json_one_object_for_all_that_is_told),
 		cmocka_unit_test(test_when_there_are_too_many_those_that_are_done_give_way),
 		cmocka_unit_test(test_rows_after_a_resize),
 	};

@@ -27,9 +27,14 @@
 static int
 parse(const char *text, const char *type, struct oci_doc *d, struct err *e)
 {
+	int r;
+
 	*d = (struct oci_doc){ .ndescs = 0 };
 	*e = ERR_ZERO;
-	return oci_doc_parse(text, strlen(text), type, d, e);
+	r = oci_doc_parse(text, strlen(text), type, d, e);
+	if (r == 0 && d->kind == OCI_KIND_MANIFEST && (r = oci_doc_image(d, e)) < 0)
+		oci_doc_free(d);
+	return r;
 }
 
 static void

@@ -72,7 +72,9 @@ ranked(void **state)
 	(void)state;
 	assert_int_equal(rank("linux/amd64", "linux/arm64"), 0);
 	assert_int_equal(rank("linux/amd64", "windows/amd64"), 0);
-	assert_int_equal(rank("linux/amd64", "linux/386"), 0);
+	assert_true(rank("linux/amd64", "linux/amd64") > rank("linux/amd64", "linux/386"));
+	assert_true(rank("linux/amd64", "linux/386") > 0);
+	assert_int_equal(rank("linux/386", "linux/amd64"), 0);
 	assert_true(rank("linux/amd64", "linux/amd64") > 0);
 	assert_int_equal(rank("linux/amd64", "linux/amd64/v3"), 0);
 	assert_true(
@@ -80,7 +82,14 @@ ranked(void **state)
 	assert_true(rank("linux/arm/v7", "linux/arm/v7") > rank("linux/arm/v7", "linux/arm/v6"));
 	assert_true(rank("linux/arm/v7", "linux/arm/v6") > rank("linux/arm/v7", "linux/arm/v5"));
 	assert_int_equal(rank("linux/arm/v6", "linux/arm/v7"), 0);
-	assert_int_equal(rank("linux/arm64", "linux/arm/v7"), 0);
+	assert_true(rank("linux/arm64", "linux/arm64") > rank("linux/arm64", "linux/arm/v8"));
+	assert_true(rank("linux/arm64", "linux/arm/v8") > rank("linux/arm64", "linux/arm/v7"));
+	assert_true(rank("linux/arm64", "linux/arm/v5") > 0);
+	assert_int_equal(rank("linux/arm/v8", "linux/arm64"), 0);
+	assert_true(
+	    rank("linux/arm64/v9", "linux/arm64/v8.2") > rank("linux/arm64/v9", "linux/arm64"));
+	assert_int_equal(rank("linux/arm64", "linux/arm64/v8.2"), 0);
+	assert_int_equal(rank("linux/arm64/v9", "linux/arm64/vx"), 0);
 }
 
 static void
@@ -95,7 +104,7 @@ the_host_is_one(void **state)
 	assert_int_equal(uname(&u), 0);
 	if (strcmp(u.machine, "x86_64") == 0)
 		assert_string_equal(p.arch, "amd64");
-	assert_int_equal(platform_rank(&p, &p), 100);
+	assert_int_equal(platform_rank(&p, &p), 100000);
 }
 
 int
