@@ -189,13 +189,20 @@ tar_next(struct archive_in *a, struct archive_entry **ret, struct err *e)
 	return 1;
 }
 
+/* A name as it is in the tar: in our locale, or UTF-8 as pax has it; NULL when there is none. */
+static const char *
+either(const char *local, const char *utf8)
+{
+	return local != NULL ? local : utf8;
+}
+
 /* Fills ret from an entry; 0: it is nothing to us. */
 static int
 tar_entry(struct archive_in *a, struct archive_entry *ent, struct archive_file *ret, struct err *e)
 {
-	const char *name = archive_entry_pathname(ent), *hard = archive_entry_hardlink(ent);
-	const char *soft = archive_entry_symlink(ent);
-	bool file = archive_entry_filetype(ent) == AE_IFREG;
+	const char *name = either(archive_entry_pathname(ent), archive_entry_pathname_utf8(ent));
+	const char *hard = either(archive_entry_hardlink(ent), archive_entry_hardlink_utf8(ent));
+	const char *soft = either(archive_entry_symlink(ent), archive_entry_symlink_utf8(ent));
 	int r;
 
 	if (name == NULL)
@@ -207,17 +214,15 @@ tar_entry(struct archive_in *a, struct archive_entry *ent, struct archive_file *
 		r = path_clean(a->link, hard, e);
 	else if (soft != NULL)
 		r = link_clean(a->link, a->path, soft, e);
-	else if (!file)
+	else if (archive_entry_filetype(ent) != AE_IFREG)
 		return 0;
 	if (r < 0)
 		return r;
-	*ret = (struct archive_file){
-		.path = a->path,
-		.link = hard != NULL || soft != NULL ? a->link : NULL,
-		.size = archive_entry_size_is_set(ent) ? (uint64_t)archive_entry_size(ent) : 0,
-	};
 	if (archive_entry_size(ent) < 0)
 		return err_set(e, ERR_INVALID_ARGUMENT, "has an impossible size");
+	*ret = (struct archive_file){ .path = a->path, .size = (uint64_t)archive_entry_size(ent) };
+	if (hard != NULL || soft != NULL)
+		ret->link = a->link;
 	return 1;
 }
 

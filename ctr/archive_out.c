@@ -18,9 +18,10 @@ struct archive_out {
 	struct archive *tar;
 	struct archive_entry *ent;
 	int fd;
+	bool dropped;  /* given up: nothing is written any more */
 	uint64_t left; /* bytes that the file in hand still wants */
-	char *path,
-	    *part; /* where it is to be, and where it is until then; NULL: written in place */
+	char *path;    /* where it is to be */
+	char *part;    /* where it is until then; NULL: written in place */
 };
 
 static int
@@ -34,6 +35,19 @@ tar_err(struct archive_out *a, struct err *e)
 	if (sys > 0)
 		return err_sys(e, sys, "write the archive");
 	return err_set(e, ERR_INTERNAL, "write the archive: %s", text == NULL ? "?" : text);
+}
+
+/* Not finished, what libarchive still has to say must not look like an end. */
+static la_ssize_t
+write_block(struct archive *tar, void *arg, const void *p, size_t n)
+{
+	struct archive_out *a = arg;
+
+	if (!a->dropped && fs_write_all(a->fd, p, n) < 0) {
+		archive_set_error(tar, errno, "write");
+		return -1;
+	}
+	return (la_ssize_t)n;
 }
 
 /* A name of its own beside the file, so that the rename stays in one folder. */
@@ -90,7 +104,7 @@ archive_out_open(const char *to, struct archive_out **ret, struct err *e)
 	if (archive_write_set_format_pax_restricted(a->tar) != ARCHIVE_OK ||
 	    archive_write_set_bytes_per_block(a->tar, BLOCK) != ARCHIVE_OK ||
 	    archive_write_set_bytes_in_last_block(a->tar, 1) != ARCHIVE_OK ||
-	    archive_write_open_fd(a->tar, a->fd) != ARCHIVE_OK)
+	    archive_write_open(a->tar, a, NULL, write_block, NULL) != ARCHIVE_OK)
 		return tar_err(a, e);
 	*ret = TAKE(a);
 	return 0;
@@ -168,9 +182,9 @@ archive_out_close(struct archive_out **a)
 		(void)unlink((*a)->part); /* whoever failed has said so */
 	if ((*a)->ent != NULL)
 		archive_entry_free((*a)->ent);
-	/* Not finished, it must not write an end that looks like one. */
+	(*a)->dropped = true;
 	if ((*a)->tar != NULL)
-		(void)archive_write_fail((*a)->tar), (void)archive_write_free((*a)->tar);
+		(void)archive_write_free((*a)->tar);
 	fd_close(&(*a)->fd);
 	free_ptr(&(*a)->part);
 	free_ptr(&(*a)->path);

@@ -218,7 +218,7 @@ recompress_free(struct recompress **rp)
 	if (r->in != NULL)
 		(void)archive_read_free(r->in);
 	if (r->out != NULL)
-		(void)archive_write_fail(r->out), (void)archive_write_free(r->out);
+		(void)archive_write_free(r->out);
 	if (r->ent != NULL)
 		archive_entry_free(r->ent);
 	buf_free(&r->packed);

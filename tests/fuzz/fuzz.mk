@@ -10,6 +10,7 @@ FUZZ_NEEDS_documents := lib/oci lib/base
 FUZZ_NEEDS_toml      := lib/base
 FUZZ_NEEDS_ttrpc     := lib/ttrpc lib/base
 FUZZ_NEEDS_tar       := workers/snapshot
+FUZZ_NEEDS_archive   := ctr
 FUZZ_NEEDS_filter    := lib/filter schemas lib/base
 
 FUZZ_SECONDS ?= 5
