@@ -26,6 +26,7 @@ os._exit(0)' "$STATE"
 # What an import may leave: nothing. Blobs without an image are gone with the lease.
 clean()
 {
+	[[ -z $(ctr content list -q) ]] || fail "blobs: $(ctr content list -q)" || return 1
 	[[ -z $(ctr images list -q) ]] || fail "images: $(ctr images list -q)" || return 1
 	[[ -z $(find "$ROOT/content/drafts" "$ROOT/content/ingest" -type f) ]] || fail "ingests" || return 1
 	[[ $(leases) == 0 ]] || fail "leases: $(leases)" || return 1
