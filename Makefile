@@ -188,6 +188,7 @@ demo: deps all
 
 bench: all
 	tests/bench/bench
+	tests/bench/images
 
 clean:
 	rm -rf build

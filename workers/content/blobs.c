@@ -44,6 +44,7 @@ blobs_open(struct blobs *b, int dirfd, struct work *work, struct board *board, s
 void
 blobs_close(struct blobs *b)
 {
+	ingest_rest(b);
 	fd_close(&b->algs[0]);
 	fd_close(&b->algs[1]);
 	fd_close(&b->ingest_fd);

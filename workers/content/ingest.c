@@ -166,20 +166,6 @@ chunks_drop(struct ingest *in, struct chunk **list)
 	}
 }
 
-/* Memory at rest: none. */
-static void
-spares_free(struct ingests *all)
-{
-	if (all->open != NULL || all->closing != NULL)
-		return;
-	while (all->spare != NULL) {
-		struct chunk *c = all->spare;
-
-		all->spare = c->next;
-		free_ptr(&c);
-	}
-}
-
 static void
 chunk_queue(struct ingest *in, struct chunk *c)
 {
@@ -214,7 +200,7 @@ io_failed(struct ingest *in, const char *what)
 /*
  * What an earlier download left: the file's data, not its holes. A hole begins at the end of a block, which
  * may hold zeros behind what was written: that block is taken for a hole too. Where a file system
- * knows nothing of holes, or too much data, the digest will tell.
+ * knows nothing of holes, or the hole that was left is smaller than a block, the digest will tell.
  */
 static int
 spans_find(struct ingest *in)
@@ -416,7 +402,6 @@ ingest_free(struct ingest **inp)
 	hasher_free(&in->hash);
 	chunks_drop(in, &in->filling);
 	chunks_drop(in, &in->queued);
-	spares_free(&in->b->ingests);
 	free_ptr(inp);
 }
 
@@ -745,6 +730,17 @@ ingest_close(struct ingest **inp, bool keep)
 		in->closed = true;
 		in->next = b->ingests.closing;
 		b->ingests.closing = in;
+	}
+}
+
+void
+ingest_rest(struct blobs *b)
+{
+	while (b->ingests.spare != NULL) {
+		struct chunk *c = b->ingests.spare;
+
+		b->ingests.spare = c->next;
+		free_ptr(&c);
 	}
 }
 

@@ -95,8 +95,10 @@ on_tick(struct worker *w, void *state)
 
 	(void)w;
 	c->quiet = c->pulls == NULL ? c->quiet + 1 : 0;
-	if (c->quiet == REST_TICKS)
+	if (c->quiet == REST_TICKS) {
+		ingest_rest(&c->blobs);
 		http_rest(c->http);
+	}
 	drafts_tick(c);
 	if (++c->ticks % EXPIRE_TICKS != 0)
 		return;
