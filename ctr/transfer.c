@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer - images pull. */
+/* transfer - images pull and push. */
 #include <string.h>
 
 #include "ctr/images.h"
@@ -111,5 +111,83 @@ images_pull(struct ctr *c, const struct opts *o, struct err *e)
 	if (t.to != NULL)
 		(void)printf("digest "), text_print(stdout, rep.image->target->digest);
 	text_print(stdout, rep.image->name);
+	return 0;
+}
+
+/* --- push ----------------------------------------------------------------------------------------- */
+
+static void
+on_push_progress(void *arg, const void *progress)
+{
+	progress_update(arg, &((const struct image_push_progress *)progress)->items);
+}
+
+static int
+push(struct ctr *c, const struct image_push_req *req, struct telling t, struct arena *a,
+    struct image_push_rep *rep, struct err *e)
+{
+	struct progress *p = NULL;
+	int r = ctr_connect(c, e);
+
+	if (r < 0)
+		return r;
+	if (t.to != NULL)
+		p = progress_new(c->loop, t.to, t.json);
+	r = ctr_call_progress(
+	    c, &content_image_push_method, req, a, rep, p == NULL ? NULL : on_push_progress, p, e);
+	progress_end(&p, r == 0);
+	return r;
+}
+
+static int
+push_request(const struct opts *o, struct arena *a, struct image_push_req *req, struct err *e)
+{
+	struct registry r;
+
+	*req = (struct image_push_req){
+		.ref = o->args.v[0],
+		.image = o->args.n > 1 ? o->args.v[1] : NULL,
+		.platform = opts_text(o, "platform"),
+	};
+	if (opts_flag(o, "all-platforms") && req->platform != NULL)
+		return err_set(
+		    e, ERR_INVALID_ARGUMENT, "--all-platforms and --platform exclude each other");
+	if (opts_number(o, "max-uploads", &req->max_uploads, e) < 0 ||
+	    opts_bytes(o, "chunk-size", &req->chunk, e) < 0 ||
+	    registry_find(o, req->ref, a, &r, e) < 0)
+		return -(int)e->code;
+	req->plain_http = r.plain_http;
+	req->skip_verify = r.skip_verify;
+	req->username = r.username;
+	req->password = r.password;
+	req->auths = r.auths;
+	req->hosts = r.hosts;
+	return 0;
+}
+
+int
+images_push(struct ctr *c, const struct opts *o, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct telling t = { .to = opts_flag(o, "quiet") ? NULL : stdout };
+	struct image_push_req req;
+	struct image_push_rep rep = { .target = NULL };
+	int r = ctr_format(o, &t.json, e);
+
+	if (r == 0)
+		r = push_request(o, &a, &req, e);
+	if (r == 0)
+		r = ctr_catch(c, e);
+	if (r == 0)
+		r = push(c, &req, t, &a, &rep, e);
+	if (r < 0)
+		return r;
+	if (t.json) {
+		render_json_print(render_json(&image_push_rep_schema, &rep), stdout, true);
+		return 0;
+	}
+	if (t.to != NULL)
+		(void)printf("digest "), text_print(stdout, rep.target->digest);
+	text_print(stdout, rep.name);
 	return 0;
 }

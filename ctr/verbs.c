@@ -54,6 +54,22 @@ static const struct opt pull_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt push_opts[] = {
+	{ "quiet", 'q', OPT_FLAG, NULL, "Print only the name when it is there.", NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT",
+	    "table (the default) or json: an object a line for all that goes on, the result last.",
+	    NULL },
+	{ "platform", 0, OPT_TEXT, "OS/ARCH",
+	    "Push the manifest for this platform alone; the name stands for it then.", NULL },
+	{ "all-platforms", 0, OPT_FLAG, NULL, "Push all that the image names: what is done anyway.",
+	    NULL },
+	{ "max-uploads", 0, OPT_TEXT, "N", "Most blobs to send at a time.",
+	    "max-concurrent-uploads|max-concurrent-uploaded-layers" },
+	{ "chunk-size", 0, OPT_TEXT, "SIZE",
+	    "Send larger blobs in requests of so many bytes. Default: 64 MiB.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt platform_opts[] = {
 	{ "platform", 0, OPT_TEXT, "OS/ARCH", "Platform to show. Default: the host's.", NULL },
 	{ .name = NULL },
@@ -360,6 +376,28 @@ const struct verb verbs[] = {
 	    .min_args = 1,
 	    .max_args = 1,
 	    .run = images_pull },
+	{ .group = "images",
+	    .name = "push",
+	    .args = "REF [IMAGE]",
+	    .brief = "send an image to a registry",
+	    .text = "Sends IMAGE (REF itself when it is not named) to the registry, repository and "
+		    "tag of "
+		    "REF. What is there already is not sent; what the registry has in another "
+		    "repository, as "
+		    "far as pulls and pushes have shown, it takes over from there. A broken upload "
+		    "goes on "
+		    "where the registry says it is.\n\n"
+		    "An index is pushed with all its platforms; where not all of them are here, "
+		    "--platform "
+		    "pushes the manifest of one. The last line is the full name.",
+	    .examples =
+		"ctr images push registry.example.com/web:1 docker.io/library/nginx:latest\n"
+		"ctr images push --user me --password-stdin quay.io/me/app:2 < token\n"
+		"ctr images push --platform linux/arm64 127.0.0.1:5000/app:arm app:1",
+	    .opts = { push_opts, registry_opts },
+	    .min_args = 1,
+	    .max_args = 2,
+	    .run = images_push },
 	{ .group = "images",
 	    .name = "list",
 	    .also = "ls",

@@ -48,8 +48,19 @@ line per blob (bytes of its body that were sent, path); GET /forget makes both e
     reset         the connection is closed without an answer
     garbage       the answer is no HTTP
     headers       an answer with 100,000 headers
+
+What is pushed to it is kept in memory:
+
+    ok            as it should be
+    pushcut       the first PATCH of each upload ends half way; how far it came is told when asked
+    pushlost      the same, and then nobody knows of the upload
+    pushless      each PATCH is taken but for its last 1000 bytes
+    pushbusy      every third request is answered with 503
+    pushaway      the upload is to go to 169.254.169.254
+    pushother     a pushed blob is said to have another digest
 """
 import argparse
+import hashlib
 import http.server
 import json
 import os
@@ -186,6 +197,119 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.hang_up()
 
+    def body(self, most=None):
+        n = int(self.headers.get("Content-Length", 0))
+        return self.rfile.read(n if most is None else min(n, most))
+
+    def do_POST(self):
+        self.write(self.pushed_post)
+
+    def do_PATCH(self):
+        self.write(self.pushed_patch)
+
+    def do_PUT(self):
+        self.write(self.pushed_put)
+
+    def write(self, call):
+        url = urllib.parse.urlsplit(self.path)
+        self.note()
+        if url.path.startswith("/token/"):
+            self.oauth(url.path.split("/")[2])
+            return
+        parts = url.path.split("/")
+        mode = parts[2]
+        with self.server.lock:
+            self.server.writes += 1
+            busy = mode == "pushbusy" and self.server.writes % 3 == 0
+        if busy:
+            self.body()
+            self.failed(503, "UNAVAILABLE", "come back later", Retry_After="0")
+            return
+        try:
+            call(mode, parts, urllib.parse.parse_qs(url.query))
+        except (BrokenPipeError, ConnectionResetError):
+            self.hang_up()
+
+    def oauth(self, mode):
+        form = urllib.parse.parse_qs(self.body().decode())
+        if form.get("grant_type") == ["refresh_token"] and form.get("refresh_token") == ["identity-secret"]:
+            self.answer(200, json.dumps({"access_token": f"token-of-{mode}"}).encode())
+        else:
+            self.failed(401, "UNAUTHORIZED", "no such identity")
+
+    def where(self, parts, upload):
+        host = f"{self.server.scheme}://{self.headers['Host']}"
+        return f"{host}/v2/{parts[2]}/{parts[3]}/blobs/uploads/{upload}?state={len(self.server.uploads[upload])}"
+
+    def pushed_post(self, mode, parts, query):
+        with self.server.lock:
+            upload = f"u{len(self.server.uploads)}"
+            self.server.uploads[upload] = b""
+        to = self.where(parts, upload)
+        if mode == "pushaway":
+            to = "http://169.254.169.254/latest/meta-data"
+        self.answer(202, Location=to, Range="0-0")
+
+    def pushed_patch(self, mode, parts, query):
+        srv, upload = self.server, parts[-1]
+        have = srv.uploads.get(upload)
+        n = int(self.headers["Content-Length"])
+        if have is None or not self.headers["Content-Range"].startswith(f"{len(have)}-"):
+            self.body()
+            self.failed(404 if have is None else 416, "BLOB_UPLOAD_INVALID", "no such upload")
+            return
+        if mode in ("pushcut", "pushlost") and upload not in srv.cut:
+            srv.cut.add(upload)
+            srv.uploads[upload] = have + self.body(n // 2)
+            if mode == "pushlost" and len(srv.cut) <= 2:
+                del srv.uploads[upload]
+                srv.uploads[upload + "-gone"] = b""
+            self.hang_up()
+            return
+        data = self.body()
+        srv.uploads[upload] = have + (data[:-1000] if mode == "pushless" and n > 2000 else data)
+        srv.taken += len(srv.uploads[upload]) - len(have)
+        self.answer(202, Location=self.where(parts, upload), Range=f"0-{len(srv.uploads[upload]) - 1}")
+
+    def pushed_put(self, mode, parts, query):
+        srv = self.server
+        data = self.body()
+        if parts[-2] == "manifests":
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            srv.pushed[digest] = srv.pushed[f"{parts[3]}:{parts[-1]}"] = data
+            self.answer(201, Docker_Content_Digest=digest)
+            return
+        data = srv.uploads.pop(parts[-1], b"") + data
+        srv.uploads[parts[-1] + "-done"] = b""
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if digest != query["digest"][0]:
+            self.failed(400, "DIGEST_INVALID", f"what came has {digest}")
+            return
+        srv.pushed[digest] = data
+        if mode == "pushother":
+            digest = "sha256:" + "0" * 64
+        self.answer(201, Docker_Content_Digest=digest)
+
+    def pushed_get(self, parts):
+        """Uploads, and what was pushed. True when the answer was given."""
+        srv = self.server
+        if "uploads" in parts:
+            have = srv.uploads.get(parts[-1])
+            if have is None:
+                self.failed(404, "BLOB_UPLOAD_UNKNOWN", "no such upload")
+            else:
+                self.answer(204, Location=self.where(parts, parts[-1]), Range=f"0-{max(len(have) - 1, 0)}")
+            return True
+        name = parts[-1] if parts[-1].startswith("sha256:") else f"{parts[3]}:{parts[-1]}"
+        if name in srv.pushed:
+            digest = "sha256:" + hashlib.sha256(srv.pushed[name]).hexdigest()
+            self.answer(200, srv.pushed[name], Docker_Content_Digest=digest)
+            return True
+        if parts[2].startswith("push"):
+            self.failed(404, "BLOB_UNKNOWN", "not here")
+            return True
+        return False
+
     def serve(self, url, first):
         if url.path in ("/v2/", "/v2"):
             self.answer(200, b"{}")
@@ -198,6 +322,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, data, "application/octet-stream")
             return
         parts = url.path.split("/")
+        if len(parts) > 4 and self.pushed_get(parts):
+            return
         if len(parts) < 6 or parts[1] != "v2" or parts[-2] not in ("manifests", "blobs"):
             self.failed(404, "NOT_FOUND", "no such page")
             return
@@ -382,6 +508,10 @@ def main():
     srv.seen = []
     srv.sent = {}
     srv.paths = set()
+    srv.uploads = {}
+    srv.pushed = {}
+    srv.cut = set()
+    srv.writes = srv.taken = 0
     srv.scheme = "https" if a.tls else "http"
     if a.tls:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

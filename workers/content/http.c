@@ -240,6 +240,7 @@ fault_of(CURLcode code, const struct http_req *r)
 	case CURLE_GOT_NOTHING:
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
+	case CURLE_SEND_FAIL_REWIND: /* an idle connection that was dead: libcurl would have sent it again */
 	case CURLE_PARTIAL_FILE:
 	case CURLE_HTTP2:
 	case CURLE_HTTP2_STREAM:

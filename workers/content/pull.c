@@ -15,8 +15,8 @@
 #include "workers/content/handlers.h"
 #include "workers/content/http.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
 #include "workers/content/pull_private.h"
+#include "workers/content/sources.h"
 
 #define HELD_NS (24LL * 3600 * 1000000000) /* for the next try, should this pull not end */
 
@@ -200,42 +200,14 @@ pull_reply(struct pull *p, const struct image_pull_rep *rep)
 	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
 
-/* Is repo one of the comma-separated list? */
-static bool
-source_listed(const char *list, const char *repo)
-{
-	size_t n = strlen(repo);
-
-	for (const char *p = list; p != NULL;
-	     p = strchr(p, ',') == NULL ? NULL : strchr(p, ',') + 1)
-		if (strncmp(p, repo, n) == 0 && (p[n] == '\0' || p[n] == ','))
-			return true;
-	return false;
-}
-
-/* The blob's row, with the label that says from where it came: a push takes it over from there. */
+/* The blob's row, with the label that says from where it came. */
 static int
 row_add(struct pull *p, struct txn *t, const struct digest *d, uint64_t size, int64_t held_until,
     struct err *e)
 {
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	const char *key = arena_printf(&a, SOURCE_LABEL "%s", p->ref.host), *have;
-	struct kv source = { key, p->ref.path };
-	const struct kvs labels = { &source, 1 };
-	struct err ignored = ERR_ZERO;
-	struct blob row;
-	int r = blob_row_add(p->c, t, p->ns, call_lease(p->call), d, size, &labels, held_until, e);
+	int r = blob_row_add(p->c, t, p->ns, call_lease(p->call), d, size, NULL, held_until, e);
 
-	if (r < 0 || (r = blob_row_get(t, p->ns, d, &a, &row, e)) < 0)
-		return r;
-	have = labels_get(&row.labels, key);
-	if (source_listed(have, p->ref.path))
-		return 0;
-	labels_set(&row.labels, key,
-	    have == NULL ? p->ref.path : arena_printf(&a, "%s,%s", have, p->ref.path), &a);
-	if (labels_check(&row.labels, &ignored) < 0)
-		return 0; /* known from enough places */
-	return blob_row_put(p->c, t, p->ns, &row, e);
+	return r < 0 ? r : source_add(p->c, t, p->ns, d, p->ref.host, p->ref.path, e);
 }
 
 int
@@ -369,7 +341,8 @@ content_remote(struct content *c, const struct reference *ref, const struct remo
 {
 	struct remote_opts o = *opts;
 
-	o.stall_s = c->options.stall_s;
+	/* Behind the last byte a registry still has to look at all that it was sent. */
+	o.stall_s = o.push ? 4 * c->options.stall_s : c->options.stall_s;
 	o.connect_s = c->options.connect_s;
 	if (http_load(c->http, e) < 0 ||
 	    (o.hosts.n == 0 && hosts_find(c->options.hosts_dir, ref->host, a, &o.hosts, e) < 0))

@@ -22,9 +22,6 @@
 #include "workers/content/content.h"
 #include "workers/content/remote.h"
 
-/* Label of a blob: this and the host; its value: the repositories there that have it, with commas. */
-#define SOURCE_LABEL "containerd.io/distribution.source."
-
 /* The repository at its registry: places as the request says, else as the daemon's hosts-dir does. */
 int content_remote(struct content *c, const struct reference *ref, const struct remote_opts *opts,
     struct arena *a, struct remote **ret, struct err *e);

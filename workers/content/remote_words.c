@@ -33,7 +33,10 @@ not_there(const struct remote_req *q, const char *code, struct err *e)
 	const struct remote *r = q->remote;
 	const char *host = req_place(q)->name;
 
-	if (strcmp(code, "NAME_UNKNOWN") == 0)
+	if (strcmp(q->kind, "blobs/uploads") == 0)
+		(void)err_set(e, ERR_NOT_FOUND, "registry %s takes no upload to %s, or forgot it",
+		    host, r->ref.path);
+	else if (strcmp(code, "NAME_UNKNOWN") == 0)
 		(void)err_set(
 		    e, ERR_NOT_FOUND, "repository %s not found at registry %s", r->ref.path, host);
 	else if (strcmp(q->kind, "manifests") == 0 && strchr(q->what, ':') == NULL)
