@@ -11,7 +11,7 @@
 #include "lib/oci/json.h"
 
 #define LEASE_S (24 * 3600)
-#define GC_REF "containerd.io/gc.ref.content."
+#define GC_REF "containerd.io/gc.ref."
 
 /* --- reading -------------------------------------------------------------------------------------- */
 
@@ -234,37 +234,84 @@ blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struc
 
 /* --- labels and leases ---------------------------------------------------------------------------- */
 
-static void
-refer_to(struct blob_update_req *req, struct arena *a, const char *what, const char *digest)
-{
-	const char *field = arena_printf(a, "labels." GC_REF "%s", what);
+/* What a blob refers to, being put together. */
+struct refer {
+	struct arena arena;
+	struct blob_update_req req;
+};
 
-	req->labels.v[req->labels.n++] = (struct kv){ .k = field + strlen("labels."), .v = digest };
+/* n: how many there will be at most. */
+static void
+refer_begin(struct refer *ref, const struct oci_desc *d, size_t n)
+{
+	ref->arena = ARENA_ZERO;
+	ref->req = (struct blob_update_req){ .digest = d->digest.text,
+		.labels = { .v = arena_calloc(&ref->arena, n, sizeof(struct kv)) },
+		.fields = { .v = arena_calloc(&ref->arena, n, sizeof(char *)) } };
+}
+
+/* what: "content.config". */
+static void
+refer_to(struct refer *ref, const char *what, const struct digest *d)
+{
+	const char *field = arena_printf(&ref->arena, "labels." GC_REF "%s", what);
+	struct blob_update_req *req = &ref->req;
+
+	req->labels.v[req->labels.n++] = (struct kv){ .k = field + strlen("labels."),
+		.v = d->text };
 	req->fields.v[req->fields.n++] = field;
 }
 
-int
-blob_refer(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc, const bool *taken,
-    struct err *e)
+static int
+refer_end(struct refer *ref, struct ctr *c, struct err *e)
 {
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	size_t room = doc->ndescs + 1;
-	struct blob_update_req req = { .digest = d->digest.text,
-		.labels = { .v = arena_calloc(&a, room, sizeof(struct kv)) },
-		.fields = { .v = arena_calloc(&a, room, sizeof(char *)) } };
 	struct blob rep;
-	char what[24];
+	int r = ctr_call(c, &content_blob_update_method, &ref->req, &ref->arena, &rep, e);
 
-	if (doc->kind == OCI_KIND_MANIFEST)
-		refer_to(&req, &a, "config", doc->config.digest.text);
-	for (size_t i = 0, n = 0; i < doc->ndescs; i++) {
-		if (taken != NULL && !taken[i])
-			continue;
-		(void)snprintf(
-		    what, sizeof(what), "%c.%zu", doc->kind == OCI_KIND_MANIFEST ? 'l' : 'm', n++);
-		refer_to(&req, &a, what, doc->descs[i].digest.text);
+	arena_free(&ref->arena);
+	return r;
+}
+
+/* Numbered as they stand in the document: so platforms that come later get numbers of their own. */
+static void
+refer_all(struct refer *ref, const char *what, const struct oci_doc *doc, const bool *taken)
+{
+	char name[32];
+
+	for (size_t i = 0; i < doc->ndescs; i++) {
+		(void)snprintf(name, sizeof(name), "content.%s.%zu", what, i);
+		if (taken == NULL || taken[i])
+			refer_to(ref, name, &doc->descs[i].digest);
 	}
-	return ctr_call(c, &content_blob_update_method, &req, &a, &rep, e);
+}
+
+int
+blob_refer_index(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
+    const bool *taken, struct err *e)
+{
+	struct refer ref;
+
+	refer_begin(&ref, d, doc->ndescs + 1);
+	refer_all(&ref, "m", doc, taken);
+	return refer_end(&ref, c, e);
+}
+
+int
+blob_refer_manifest(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
+    const struct digest *chain_id, struct err *e)
+{
+	struct refer ref;
+	int r;
+
+	refer_begin(&ref, d, doc->ndescs + 1);
+	refer_to(&ref, "content.config", &doc->config.digest);
+	refer_all(&ref, "l", doc, NULL);
+	r = refer_end(&ref, c, e);
+	if (r < 0 || chain_id == NULL)
+		return r;
+	refer_begin(&ref, &doc->config, 1);
+	refer_to(&ref, "snapshot.overlay", chain_id);
+	return refer_end(&ref, c, e);
 }
 
 int

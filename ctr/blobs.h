@@ -38,10 +38,13 @@ int blob_put(struct ctr *c, const struct digest *want, uint64_t size, blob_sourc
     void *arg, struct oci_desc *ret, struct err *e);
 int blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e);
 
-/* The labels by which the document at d keeps its children from garbage collection: those of doc's
- * descriptors for which taken says so (NULL: all), and a manifest's config. */
-int blob_refer(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
+/* The labels by which a document keeps what it refers to from garbage collection, as containerd's clients
+ * give them. An index: those of its entries for which taken says so. A manifest: config and layers, and
+ * its config the snapshot of the top layer, chain_id (NULL when it has no layers). */
+int blob_refer_index(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
     const bool *taken, struct err *e);
+int blob_refer_manifest(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
+    const struct digest *chain_id, struct err *e);
 
 /* From here to its end, what is stored is held by a lease of a day at most. Ending it removes what
  * nothing else holds, and is fine without a beginning. */

@@ -169,24 +169,32 @@ index_edit(const struct convert *v, json_t *root, const struct walk_step *step)
 static int
 document_put(struct convert *v, const struct walk_step *step, json_t *root, struct err *e)
 {
-	bool index = step->doc->kind == OCI_KIND_INDEX;
 	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
+	AUTO(free_ptr) bool *taken = NULL;
 	AUTO(buf_free) struct buf text = BUF_ZERO;
 	struct oci_desc to = *step->desc;
+	struct walk_step made = *step;
 	char *dump;
 	int r;
 
-	type_set(&to, !v->oci ? step->doc->media_type : index ? OCI_INDEX : OCI_MANIFEST);
+	type_set(&to, !v->oci				  ? step->doc->media_type
+		      : step->doc->kind == OCI_KIND_INDEX ? OCI_INDEX
+							  : OCI_MANIFEST);
 	json_text(root, "mediaType", to.media_type);
 	dump = json_dumps(root, JSON_COMPACT);
 	MUST(dump != NULL && buf_adds(&text, dump) == 0); /* only memory could fail */
 	free(dump);
 	if ((r = oci_doc_parse(text.data, text.len, to.media_type, &doc, e)) < 0 ||
-	    (r = blob_put_text(v->c, &text, &to, e)) < 0 ||
-	    (r = blob_refer(v->c, &to, &doc, NULL, e)) < 0)
+	    (r = blob_put_text(v->c, &text, &to, e)) < 0)
 		return r;
-	made_add(v, &step->desc->digest, &to);
-	return 0;
+	made.desc = &to;
+	made.doc = &doc;
+	made.taken = taken = xcalloc(doc.ndescs + 1, sizeof(*taken));
+	memset(taken, true, doc.ndescs); /* the others are not in it any more */
+	r = walk_refer(v->c, &made, e);
+	if (r == 0)
+		made_add(v, &step->desc->digest, &to);
+	return r;
 }
 
 static int

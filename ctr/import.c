@@ -528,8 +528,7 @@ on_document(void *arg, const struct walk_step *step, struct err *e)
 {
 	struct import *im = arg;
 
-	return blob_refer(im->c, step->desc, step->doc,
-	    step->doc->kind == OCI_KIND_INDEX ? step->taken : NULL, e);
+	return walk_refer(im->c, step, e);
 }
 
 /* The whole archive as one image refers to what was taken of it. */
@@ -552,7 +551,7 @@ index_refer(struct import *im, const struct plan *whole, struct err *e)
 		if (taken[i])
 			r = walk_image(im->c, d, &im->wanted, on_document, im, e);
 	}
-	return r < 0 ? r : blob_refer(im->c, &whole->target, &doc, taken, e);
+	return r < 0 ? r : blob_refer_index(im->c, &whole->target, &doc, taken, e);
 }
 
 static int

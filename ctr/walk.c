@@ -149,21 +149,21 @@ choose(const struct walk *w, const struct oci_doc *doc, bool *taken, struct err 
 
 /* Config and layers of a manifest: here, and fitting one another. alone: no index has said what it is for. */
 static int
-manifest_check(const struct walk *w, const struct oci_doc *doc, bool alone, struct err *e)
+manifest_check(const struct walk *w, const struct oci_doc *doc, bool alone,
+    struct oci_config *config, struct err *e)
 {
 	AUTO(buf_free) struct buf text = BUF_ZERO;
-	AUTO(oci_config_free) struct oci_config config = { .nlayers = 0 };
 	char only[PLATFORM_TEXT_MAX];
 	int r = blob_text(w->c, &doc->config, &text, e);
 
 	if (r < 0)
 		return r;
-	if (oci_config_parse(buf_str(&text), text.len, doc->ndescs, &config, e) < 0)
+	if (oci_config_parse(buf_str(&text), text.len, doc->ndescs, config, e) < 0)
 		return err_wrap(e, "config %s", doc->config.digest.text);
-	if (alone && w->wanted->given && config.has_platform &&
-	    wanted_rank(w->wanted, &config.platform) == 0)
+	if (alone && w->wanted->given && config->has_platform &&
+	    wanted_rank(w->wanted, &config->platform) == 0)
 		return err_set(
-		    e, ERR_NOT_FOUND, "it is for %s only", platform_text(&config.platform, only));
+		    e, ERR_NOT_FOUND, "it is for %s only", platform_text(&config->platform, only));
 	for (size_t i = 0; r == 0 && i < doc->ndescs; i++)
 		r = blob_check(w->c, &doc->descs[i], e);
 	return r;
@@ -191,8 +191,9 @@ walk_down(struct walk *w, const struct oci_desc *at, unsigned depth, struct err 
 {
 	AUTO(buf_free) struct buf text = BUF_ZERO;
 	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
+	AUTO(oci_config_free) struct oci_config config = { .nlayers = 0 };
 	AUTO(free_ptr) bool *taken = NULL;
-	struct walk_step step = { .desc = at, .doc = &doc, .text = &text };
+	struct walk_step step = { .desc = at, .doc = &doc, .text = &text, .config = &config };
 	int r;
 
 	if (w->nseen == DOCUMENTS_MAX)
@@ -205,7 +206,7 @@ walk_down(struct walk *w, const struct oci_desc *at, unsigned depth, struct err 
 		return err_wrap(e, "document %s", at->digest.text);
 	step.taken = taken = xcalloc(doc.ndescs + 1, sizeof(*taken));
 	if (doc.kind == OCI_KIND_MANIFEST)
-		r = manifest_check(w, &doc, depth == 0, e);
+		r = manifest_check(w, &doc, depth == 0, &config, e);
 	else if ((r = choose(w, &doc, taken, e)) == 0)
 		r = walk_entries(w, &doc, taken, depth, e);
 	return r < 0 ? r : w->fn(w->arg, &step, e);
@@ -219,6 +220,17 @@ walk_image(struct ctr *c, const struct oci_desc *target, const struct wanted *wa
 	struct walk w = { .c = c, .wanted = wanted, .fn = fn, .arg = arg, .seen = seen };
 
 	return walk_down(&w, target, 0, e);
+}
+
+int
+walk_refer(struct ctr *c, const struct walk_step *step, struct err *e)
+{
+	size_t n = step->config->nlayers;
+
+	if (step->doc->kind == OCI_KIND_INDEX)
+		return blob_refer_index(c, step->desc, step->doc, step->taken, e);
+	return blob_refer_manifest(
+	    c, step->desc, step->doc, n == 0 ? NULL : &step->config->chain_ids[n - 1], e);
 }
 
 int

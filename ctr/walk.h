@@ -31,13 +31,17 @@ struct walk_step {
 	const struct oci_desc *desc;
 	const struct oci_doc *doc;
 	const struct buf *text;
-	const bool *taken; /* index: which entries belong to it */
+	const bool *taken;		 /* index: which entries belong to it */
+	const struct oci_config *config; /* manifest */
 };
 typedef int walk_fn(void *arg, const struct walk_step *step, struct err *e);
 
 /* not_found when something is missing, or there is nothing for a platform. */
 int walk_image(struct ctr *c, const struct oci_desc *target, const struct wanted *w, walk_fn *fn,
     void *arg, struct err *e);
+
+/* What step's document holds, written down (blobs.h). */
+int walk_refer(struct ctr *c, const struct walk_step *step, struct err *e);
 
 /* An image by its name, short name or digest, in a; and what it points at. */
 int walk_find(struct ctr *c, const char *ref, struct arena *a, struct image **ret,

@@ -37,7 +37,7 @@ digest_of() { ctr images list --format json | jq -r --arg n "$1" '.[] | select(.
 # layout_digest NAME: of a fixture's manifest or index
 layout_digest() { jq -r --arg n "$1" '.manifests[] | select(.annotations["org.opencontainers.image.ref.name"] == $n) | .digest' "$COFFER_FIXTURES/images/index.json"; }
 layout_copy() { skopeo copy -q --all "oci:$COFFER_FIXTURES/images:$1" "$2"; }
-no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove >/dev/null; }
+no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove --sync >/dev/null; }
 
 @test "an OCI layout archive: names and digests are told, and it runs" {
 	layout_copy busybox "oci-archive:$T/a.tar:docker.io/library/mine:1"
@@ -147,6 +147,11 @@ no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove >/
 	ok ctr images import -q "$T/m.tar"
 	ok ctr run --rm multi:1 ba-6
 	assert_is linux/amd64
+	# Index, manifest, config, layer: what the archive has for others did not stay.
+	[[ $(ctr content list -q | wc -l) == 4 ]]
+	refused 1 "sha256:[0-9a-f]{64} is not" ctr images export --all-platforms "$T/m2.tar" multi:1
+	ok ctr images import -q --platform linux/arm64 "$T/m.tar"
+	[[ $(ctr content list -q | wc -l) == 7 ]]
 	no_images
 	ok ctr images import -q --platform linux/arm64 "$T/m.tar"
 	[[ $(digest_of docker.io/library/multi:1) == "$(layout_digest multi)" ]]

@@ -24,6 +24,7 @@ struct gc;
 struct http;
 struct pull;
 struct transfer;
+struct unpack;
 struct worker;
 
 /* Tables of the store. images: ns\0name -> image; blobs: ns\0digest -> blob; namespaces: name; leases,
@@ -68,6 +69,7 @@ struct content {
 	struct content_options options;
 	struct transfer *transfers; /* blobs being downloaded, see fetch.c */
 	struct pull *pulls;	    /* running image_pull calls */
+	struct unpack *unpacks;	    /* running image_unpack calls */
 	struct draft *drafts;	    /* open ingests of clients, see drafts.c */
 	int drafts_fd;		    /* ROOT/content/drafts */
 	struct gc *gc;

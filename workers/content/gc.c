@@ -15,6 +15,7 @@
 #include "workers/content/images.h"
 #include "workers/content/labels.h"
 #include "workers/content/pull.h"
+#include "workers/content/unpack.h"
 
 #define FIRST_MS 60000	/* after the start: whoever had a request here has asked again by then */
 #define SOON_MS 100	/* for removals that come together */
@@ -521,7 +522,8 @@ layers_next(void *arg)
 		if (!graph_garbage(g->graph, g->snaps[g->at++].node, &it))
 			continue;
 		req.key = strchr(it.key, '/') + 1;
-		if (pull_holds_chain(g->c, it.ns, req.key))
+		if (pull_holds_chain(g->c, it.ns, req.key) ||
+		    unpack_holds_chain(g->c, it.ns, req.key))
 			continue;
 		if (client_call(g->c->client, &snapshot_snapshot_remove_method, &opts, &req,
 			on_removed, g, &g->asked, &g->err) < 0)

@@ -178,8 +178,10 @@ image_put(struct content *c, struct txn *t, const char *ns, struct image *im, st
 	im->updated_at = clock_real_ns();
 	im->created_at = had ? old.created_at : im->updated_at;
 	image_note(c, ns, im, had ? &old : NULL);
-	if ((r = tree_label(c, t, ns, im->target, e)) < 0 ||
-	    (r = store_put(t, TABLE_IMAGES, &k, &image_schema, im, e)) < 0)
+	if (!tree_labelled(t, ns, im->target->digest) &&
+	    (r = tree_label(c, t, ns, im->target, e)) < 0)
+		return r;
+	if ((r = store_put(t, TABLE_IMAGES, &k, &image_schema, im, e)) < 0)
 		return r;
 	return store_event(t, ns, had ? "/images/update" : "/images/create", &ev, e);
 }

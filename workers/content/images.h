@@ -16,7 +16,8 @@ int image_find(struct txn *t, const char *ns, const char *ref, struct arena *a, 
     unsigned *ret_names, struct err *e);
 
 /* Adds or replaces the record, keeps created_at of an older one, writes the event, makes the namespace,
- * labels what it reaches (tree_label). Fills in created_at and updated_at of im. */
+ * labels what it reaches (tree_label) unless who put it together has done so. Fills in created_at and
+ * updated_at of im. */
 int image_put(struct content *c, struct txn *t, const char *ns, struct image *im, struct err *e);
 
 /* Drops the record, with the event. Success also when it is not there. */

@@ -244,7 +244,9 @@ finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 		if ((r = row_add(p, t, &p->parts[i]->desc.digest, p->parts[i]->desc.size, 0, e)) <
 		    0)
 			return r;
-	if ((r = image_put(p->c, t, p->ns, rep->image, e)) < 0)
+	/* Labels of an earlier pull may be of fewer platforms. */
+	if ((r = tree_label(p->c, t, p->ns, rep->image->target, e)) < 0 ||
+	    (r = image_put(p->c, t, p->ns, rep->image, e)) < 0)
 		return r;
 	FAULT_POINT("content.pull.commit");
 	return call_commit(p->call, &t, rep, e);

@@ -10,6 +10,8 @@
 #include "lib/oci/json.h"
 #include "workers/content/labels.h"
 
+#define GC_REF_CONTENT "containerd.io/gc.ref.content."
+
 void
 set_add(struct set *s, const char *text)
 {
@@ -158,7 +160,7 @@ want_ref(struct labelling *l, struct kvs *want, const struct digest *child, cons
 	if (!store_has(l->t, TABLE_BLOBS, &k))
 		return;
 	want->v[want->n++] = (struct kv){
-		.k = arena_printf(&l->arena, "containerd.io/gc.ref.content.%s", name),
+		.k = arena_printf(&l->arena, GC_REF_CONTENT "%s", name),
 		.v = child->text,
 	};
 }
@@ -251,4 +253,21 @@ tree_label(struct content *c, struct txn *t, const char *ns, const struct descri
 		r = label_down(&l, &d, target->media_type, TREE_DEPTH_MAX, e);
 	arena_free(&l.arena);
 	return r;
+}
+
+bool
+tree_labelled(struct txn *t, const char *ns, const char *digest)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct err ignored = ERR_ZERO; /* not a blob of ns: nobody has */
+	struct blob row = { .labels = { .n = 0 } };
+	struct digest d;
+
+	if (digest_parse(digest, &d, &ignored) < 0 ||
+	    blob_row_get(t, ns, &d, &a, &row, &ignored) < 0)
+		return false;
+	for (uint32_t i = 0; i < row.labels.n; i++)
+		if (strncmp(row.labels.v[i].k, GC_REF_CONTENT, strlen(GC_REF_CONTENT)) == 0)
+			return true;
+	return false;
 }

@@ -45,6 +45,8 @@ int tree_choose(struct content *c, const char *name, const struct oci_desc *targ
  * From now on target holds them, and no pull has to. The snapshot is named whether it is there or not. */
 int tree_label(struct content *c, struct txn *t, const char *ns, const struct descriptor *target,
     struct err *e);
+/* Has somebody said what the blob refers to? */
+bool tree_labelled(struct txn *t, const char *ns, const char *digest);
 
 /* Is the config made for another os or architecture? not_found says so. */
 int tree_config_check(

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * unpack - an image_unpack call: the layers of an image that came by other ways than a pull.
- *
- *	documents read -> layer_unpack for every layer at once, at the snapshot worker
- *	  -> all done: the config refers to the top layer (one transaction with the reply)
- *
- * It is asked for by target, so that it can be done before the image has a name: then a name means that
- * all of it is there. Killed at any point, the request is sent again and finds the layers that are done.
- */
+/* unpack - see unpack.h */
+#include "workers/content/unpack.h"
+
 #include <string.h>
 
 #include "lib/base/auto.h"
-#include "lib/base/fault.h"
-#include "lib/base/log.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
 #include "workers/content/tree.h"
-
-#define SNAPSHOT_LABEL "containerd.io/gc.ref.snapshot.overlay"
-
-struct unpack;
 
 struct unpack_layer {
 	struct unpack *unpack;
@@ -29,12 +16,41 @@ struct unpack_layer {
 
 struct unpack {
 	struct content_note note;
+	struct unpack *prev, *next; /* in c->unpacks */
 	struct content *c;
-	struct call *call; /* NULL: answered, or its caller gave up */
+	struct call *call;
 	struct tree tree;
 	struct unpack_layer *layers;
 	size_t left;
 };
+
+static void unpack_cancelled(struct content_note *note);
+
+bool
+unpack_holds_chain(const struct content *c, const char *ns, const char *chain_id)
+{
+	for (const struct unpack *u = c->unpacks; u != NULL; u = u->next)
+		for (size_t i = 0; strcmp(ns, call_ns(u->call)) == 0 && i < u->tree.config.nlayers;
+		     i++)
+			if (strcmp(u->tree.config.chain_ids[i].text, chain_id) == 0)
+				return true;
+	return false;
+}
+
+static struct unpack *
+unpack_new(struct content *c, struct call *call)
+{
+	struct unpack *u = xcalloc(1, sizeof(*u));
+
+	u->note.cancelled = unpack_cancelled;
+	u->c = c;
+	u->call = call;
+	u->next = c->unpacks;
+	if (u->next != NULL)
+		u->next->prev = u;
+	c->unpacks = u;
+	return u;
+}
 
 /* Calls of layers that still run are forgotten: snapshot goes on by itself and keeps what it did. */
 static void
@@ -44,6 +60,12 @@ unpack_free(struct unpack **up)
 
 	if (u == NULL)
 		return;
+	if (u->prev != NULL)
+		u->prev->next = u->next;
+	else
+		u->c->unpacks = u->next;
+	if (u->next != NULL)
+		u->next->prev = u->prev;
 	for (size_t i = 0; u->layers != NULL && i < u->tree.doc.ndescs; i++)
 		client_cancel(&u->layers[i].call);
 	tree_free(&u->tree);
@@ -59,44 +81,10 @@ unpack_fail(struct unpack *u, const struct err *e)
 }
 
 static void
-unpack_cancelled(struct content_note *note)
-{
-	struct unpack *u = (struct unpack *)note;
-
-	unpack_free(&u);
-}
-
-/* From here on the layers live as long as the config. */
-static int
-config_refer(struct unpack *u, const char *chain_id, struct nothing *rep, struct err *e)
-{
-	AUTO(store_abort) struct txn *t = NULL;
-	struct arena *a = call_arena(u->call);
-	const char *ns = call_ns(u->call);
-	struct blob row;
-	int r;
-
-	if ((r = store_write(u->c->store, &t, e)) < 0 ||
-	    (r = blob_row_get(t, ns, &u->tree.doc.config.digest, a, &row, e)) < 0)
-		return r;
-	labels_set(&row.labels, SNAPSHOT_LABEL, chain_id, a);
-	r = blob_row_put(u->c, t, ns, &row, e);
-	return r < 0 ? r : call_commit(u->call, &t, rep, e);
-}
-
-static void
 unpack_finish(struct unpack *u)
 {
-	const struct oci_config *config = &u->tree.config;
-	struct err e = ERR_ZERO;
 	struct nothing rep;
 
-	FAULT_POINT("content.unpack.commit");
-	if (config->nlayers > 0 &&
-	    config_refer(u, config->chain_ids[config->nlayers - 1].text, &rep, &e) < 0) {
-		unpack_fail(u, &e);
-		return;
-	}
 	call_reply(u->call, &rep);
 	unpack_free(&u);
 }
@@ -180,18 +168,22 @@ unpack_start(struct unpack *u, const struct image_unpack_req *req, struct err *e
 	return r;
 }
 
+static void
+unpack_cancelled(struct content_note *note)
+{
+	struct unpack *u = (struct unpack *)note;
+
+	unpack_free(&u);
+}
+
 int
 content_on_image_unpack(struct content *c, struct call *call, const struct image_unpack_req *req,
     struct nothing *rep, struct err *e)
 {
-	AUTO(unpack_free) struct unpack *u = xcalloc(1, sizeof(*u));
-	int r;
+	AUTO(unpack_free) struct unpack *u = unpack_new(c, call);
+	int r = unpack_start(u, req, e);
 
 	(void)rep;
-	u->note.cancelled = unpack_cancelled;
-	u->c = c;
-	u->call = call;
-	r = unpack_start(u, req, e);
 	if (r < 0 || u->left == 0)
 		return r;
 	call_note_set(call, &u->note);
