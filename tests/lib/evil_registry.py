@@ -44,6 +44,8 @@ line per blob (bytes of its body that were sent, path); GET /forget makes both e
     silent        nothing comes at all
     redirectfile  a layer is at file:///etc/passwd
     redirectloop  a layer is at itself
+    otherhost     a layer is elsewhere on this server, by another name: localhost
+    identity      as bearer, with a token for an identity token by POST only
     redirect      a layer is elsewhere on this server (and the token must not be sent there)
     reset         the connection is closed without an answer
     garbage       the answer is no HTTP
@@ -148,6 +150,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         line = f"{self.command} {self.path} {self.headers.get('Range', '-')}"
         if self.headers.get("Authorization"):
             line += " " + self.headers["Authorization"].split()[0]
+        if self.headers.get("X-Secret"):
+            line += " X-Secret"
         with srv.lock:
             first = self.path not in srv.paths
             srv.paths.add(self.path)
@@ -343,7 +347,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.failed(401, "UNAUTHORIZED", "authentication required",
                         WWW_Authenticate='Basic realm="coffer-test"')
         elif mode in ("nobearer", "bearerloop") or (
-                mode == "bearer" and auth != "Bearer token-of-bearer"):
+                mode in ("bearer", "identity") and auth != f"Bearer token-of-{mode}"):
             self.failed(401, "UNAUTHORIZED", "authentication required", WWW_Authenticate=(
                 f'Bearer realm="{self.server.scheme}://127.0.0.1:{port}/token/{mode}",'
                 f'service="coffer-test",scope="repository:{mode}/x:pull"'))
@@ -372,7 +376,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return True
 
     def token(self, mode):
-        if mode == "nobearer":
+        if mode in ("nobearer", "identity"):
             self.failed(403, "DENIED", "requested access to the resource is denied")
         else:
             self.answer(200, json.dumps({"token": f"token-of-{mode}", "expires_in": 300}).encode())
@@ -429,6 +433,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(307, Location="file:///etc/passwd")
         elif mode == "redirectloop":
             self.answer(307, Location=here + self.path)
+        elif mode == "otherhost":
+            self.answer(307, Location=f"{self.server.scheme}://localhost:{port}/elsewhere/{digest}")
         elif mode == "redirect":
             self.answer(307, Location=f"{here}/elsewhere/{digest}")
         elif mode == "wrongblob":
@@ -501,6 +507,7 @@ def main():
     p.add_argument("layout")
     p.add_argument("--port", type=int, default=0)
     p.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
+    p.add_argument("--client-ca", metavar="CA", help="clients must show a certificate of it")
     a = p.parse_args()
     srv = Server(("127.0.0.1", a.port), Handler)
     srv.layout = Layout(a.layout)
@@ -516,6 +523,9 @@ def main():
     if a.tls:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ctx.load_cert_chain(*a.tls)
+        if a.client_ca:
+            ctx.verify_mode = ssl.CERT_REQUIRED
+            ctx.load_verify_locations(a.client_ca)
         srv.socket = ctx.wrap_socket(srv.socket, server_side=True)
     print(srv.server_address[1], flush=True)
     sys.stdout.close()
