@@ -14,3 +14,6 @@ store() { timeout -k 2 120 /usr/bin/python3 "$BATS_TEST_DIRNAME/store.py" "$STAT
 @test "bus: blobs and their labels" { ok store blobs; }
 @test "bus: images put together by a client" { ok store images; }
 @test "bus: leases" { ok store leases; }
+@test "bus: garbage collection, rule by rule" { ok store collect; }
+@test "bus: what ends by itself is collected by a daemon at rest" { ok store expire; }
+@test "bus: collections beside clients take nothing from them" { ok store beside; }

@@ -6,9 +6,11 @@
 
 Prints "ok" and exits 0, or says what was wrong. b-content.bats runs the scenarios.
 """
+import datetime
 import hashlib
 import os
 import signal
+import time
 
 from bus import Actor, main
 
@@ -166,5 +168,115 @@ def leases(state):
     assert content.call("lease_list").get("leases", []) == []
 
 
+REF = "containerd.io/gc.ref.content"
+
+
+def later(seconds):
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def digests(content, **more):
+    return {b["digest"] for b in content.call("blob_list", **more).get("blobs", [])}
+
+
+def collect(state):
+    """Every rule, one blob for each: what is held stays, the rest goes, counted."""
+    content = Actor(state, "content")
+    content.call("gc_run")
+
+    def blob(text, labels=None, **more):
+        return stored(content, text, text.encode(), labels, ns="rules", **more)["digest"]
+
+    def call(method, body=None, **more):
+        return content.call(method, body, ns="rules", **more)
+
+    for lease, labels in (("kept", {}), ("flat", {"containerd.io/gc.flat": "1"}),
+                          ("ended", {"containerd.io/gc.expire": later(-1)}),
+                          ("odd", {"containerd.io/gc.expire": "tomorrow"}),
+                          ("lasting", {"containerd.io/gc.expire": later(3600)})):
+        call("lease_create", {"id": lease, "labels": labels})
+    below = {w: blob(f"below {w}") for w in ("image", "kept", "flat", "root", "slash")}
+    stay = {below["image"], below["kept"], below["root"], below["slash"]}
+    go = {below["flat"]}
+    image = blob("image", {REF + ".l.0": below["image"], REF + ".config/x": below["slash"]})
+    stay |= {image, blob("held", {REF: below["kept"]}, lease="kept"), blob("flat", {REF: below["flat"]}, lease="flat"),
+             blob("root", {"containerd.io/gc.root": "now", REF + ".0": below["root"]}),
+             blob("odd", lease="odd"), blob("lasting", lease="lasting"),
+             blob("back", {"containerd.io/gc.bref.content": image}),
+             blob("by image", {"containerd.io/gc.bref.image.x": "rules:1"})}
+    go |= {blob("loose"), blob("ended", lease="ended"), blob("not a reference", {REF + "s": image}),
+           blob("of expired"), blob("to image of none", {"containerd.io/gc.bref.image": "none"})}
+    target = {"media_type": "application/octet-stream", "digest": image, "size": 5}
+    expired = dict(target, digest=sha(b"of expired"))
+    call("image_create", {"name": "rules:1", "target": target})
+    call("image_create", {"name": "rules:2", "target": expired, "labels": {"containerd.io/gc.expire": later(-1)}})
+    call("image_create", {"name": "rules:3", "target": target, "labels": {"containerd.io/gc.expire": later(3600)}})
+    call("ingest_write", {"ref": "young", "data": b"x"})
+    call("gc_run")
+    have = digests(content, ns="rules")
+    assert have == stay, f"missing: {stay - have} too many: {have - stay}"
+    assert [x["name"] for x in call("image_list")["images"]] == ["rules:1", "rules:3"]
+    assert sorted(x["id"] for x in call("lease_list")["leases"]) == ["flat", "kept", "lasting", "odd"]
+    assert [x["ref"] for x in call("ingest_list")["ingests"]] == ["young"]
+
+    call("lease_delete", {"id": "kept", "sync": True})
+    assert sha(b"held") not in digests(content, ns="rules") and below["kept"] not in digests(content, ns="rules")
+    call("blob_update", {"digest": image, "fields": [f"labels.{REF}.l.0"]})
+    call("gc_run")
+    assert below["image"] not in digests(content, ns="rules") and below["slash"] in digests(content, ns="rules")
+    rep = content.call("gc_run")
+    assert not any(rep.get(k) for k in ("blobs", "images", "snapshots", "leases", "ingests")), rep
+
+    # Kept by its lease, an image that has expired; then on its own.
+    call("lease_add", {"id": "odd", "resource": {"type": "images", "id": "rules:3"}})
+    call("image_update", {"name": "rules:3", "labels": {"containerd.io/gc.expire": later(-1)}})
+    call("image_remove", {"ref": "rules:1", "sync": True})
+    assert image in digests(content, ns="rules")
+    call("lease_remove", {"id": "odd", "resource": {"type": "images", "id": "rules:3"}})
+    call("gc_run")
+    assert image not in digests(content, ns="rules")
+
+
+def expire(state):
+    """A daemon at rest collects what ends by itself."""
+    content = Actor(state, "content")
+    content.call("lease_create", {"id": "short", "labels": {"containerd.io/gc.expire": later(1.5)}})
+    d = stored(content, "short", b"short", lease="short")["digest"]
+    content.call("gc_run")
+    assert d in digests(content)
+    end = time.monotonic() + 20
+    while d in digests(content):
+        assert time.monotonic() < end, "it is still there"
+        time.sleep(0.1)
+    assert "short" not in [x["id"] for x in content.call("lease_list").get("leases", [])]
+
+
+def beside(state, seconds="5"):
+    """Collections without end beside clients who make images: none of these loses a blob."""
+    content, other = Actor(state, "content"), Actor(state, "content")
+    end, n, runs = time.monotonic() + float(seconds), 0, 0
+    running = other.send("gc_run")
+    while time.monotonic() < end:
+        lease = content.call("lease_create", {"labels": {"containerd.io/gc.expire": later(600)}}, ns="beside")["id"]
+        layer = stored(content, f"l{n % 7}", b"layer %d" % (n % 7), ns="beside", lease=lease)["digest"]
+        top = stored(content, f"t{n}", b"top %d" % n, {REF + ".l.0": layer}, ns="beside", lease=lease)["digest"]
+        target = {"media_type": "application/octet-stream", "digest": top, "size": 5}
+        content.call("image_create", {"name": "beside", "target": target, "replace": True}, ns="beside")
+        content.call("lease_delete", {"id": lease}, ns="beside")
+        have = digests(content, ns="beside")
+        assert {layer, top} <= have, f"round {n}: {have}"
+        content.call("blob_read", {"digest": layer}, ns="beside")
+        n += 1
+        if other.sock.poll(0):
+            other.wait(running)
+            running = other.send("gc_run")
+            runs += 1
+    other.wait(running)
+    content.call("gc_run")
+    assert digests(content, ns="beside") == {layer, top}
+    assert runs > 5, runs
+
+
 if __name__ == "__main__":
-    main(ingest, resume, blobs, images, leases)
+    main(ingest, resume, blobs, images, leases, collect, expire, beside)
