@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* namespaces - list, create, remove. */
+/* namespaces - list, create, label, remove. */
 #include "ctr/ctr.h"
+#include "ctr/labels.h"
 #include "ctr/list.h"
 #include "ctr/render.h"
 #include "ctr/text.h"
@@ -45,14 +46,29 @@ namespaces_create(struct ctr *c, const struct opts *o, struct err *e)
 	return r;
 }
 
+int
+namespaces_label(struct ctr *c, const struct opts *o, struct err *e)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct namespace_update_req req = { .name = o->args.v[0] };
+	struct strs labels = { o->args.v + 1, o->args.n - 1 };
+	struct namespace rep;
+	int r = labels_read(&labels, false, &a, &req.labels, &req.fields, e);
+
+	if (r == 0)
+		r = ctr_call(c, &content_namespace_update_method, &req, &a, &rep, e);
+	if (r == 0)
+		labels_print(&rep.labels);
+	return r;
+}
+
 static int
 remove_one(struct ctr *c, const struct opts *o, const char *name, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	const struct namespace_remove_req req = { .name = name };
+	const struct namespace_remove_req req = { .name = name, .force = opts_flag(o, "force") };
 	struct nothing rep;
 
-	(void)o;
 	return ctr_call(c, &content_namespace_remove_method, &req, &a, &rep, e);
 }
 

@@ -75,6 +75,44 @@ static const struct opt platform_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt get_opts[] = {
+	{ "offset", 0, OPT_TEXT, "BYTES", "Start here: 4096, 64k, 1m.", NULL },
+	{ "size", 0, OPT_TEXT, "BYTES", "At most so many bytes.", NULL },
+	{ "output", 'o', OPT_TEXT, "FILE", "Write to this file instead of stdout.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt ingest_opts[] = {
+	{ "expected-digest", 0, OPT_TEXT, "DIGEST", "What it must be.", NULL },
+	{ "expected-size", 0, OPT_TEXT, "BYTES", "How long it must be.", NULL },
+	{ "label", 0, OPT_LIST, "KEY=VALUE", "Put a label on the blob.", NULL },
+	{ "lease", 0, OPT_TEXT, "LEASE", "Let this lease hold it.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt edit_opts[] = {
+	{ "editor", 0, OPT_TEXT, "COMMAND", "Editor instead of $VISUAL or $EDITOR.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt lease_opts[] = {
+	{ "id", 0, OPT_TEXT, "NAME", "Its name. Default: made up.", NULL },
+	{ "expires", 'x', OPT_TEXT, "TIME",
+	    "It ends by itself after so long: 24h, 30m; 0 = never. Default: 24h.", NULL },
+	{ "flat", 0, OPT_FLAG, NULL, "Hold what is named, not what that refers to.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt lease_delete_opts[] = {
+	{ "sync", 0, OPT_FLAG, NULL, "Return when what it alone held is gone.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt namespace_remove_opts[] = {
+	{ "force", 'f', OPT_FLAG, NULL, "With what is in them.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt remove_opts[] = {
 	{ "force", 'f', OPT_FLAG, NULL, "Also when a container was made from it.", NULL },
 	{ "async", 0, OPT_FLAG, NULL,
@@ -257,7 +295,8 @@ const struct group groups[] = {
 	{ "containers", "container|c", "manage containers" },
 	{ "tasks", "task|t", "manage the processes of containers" },
 	{ "snapshots", "snapshot", "look at snapshots" },
-	{ "content", NULL, "look at the content store" },
+	{ "content", NULL, "work with the content store" },
+	{ "leases", "lease", "hold content against garbage collection" },
 	{ "namespaces", "namespace|ns", "manage namespaces" },
 };
 const unsigned groups_count = COUNT(groups);
@@ -855,6 +894,164 @@ const struct verb verbs[] = {
 	    .opts = { list_opts },
 	    .max_args = MANY,
 	    .run = content_list },
+	{ .group = "content",
+	    .name = "get",
+	    .args = "DIGEST",
+	    .brief = "print a blob",
+	    .text = "Writes the bytes of a blob, or of a part of it, to stdout or to a file, which "
+		    "has its name only when it is whole.",
+	    .examples = "ctr content get sha256:... | jq .\n"
+			"ctr content get --offset 1m --size 64k -o part sha256:...",
+	    .opts = { get_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = content_get },
+	{ .group = "content",
+	    .name = "ingest",
+	    .args = "REF",
+	    .brief = "store a blob from stdin",
+	    .text =
+		"Stores what comes on stdin as a blob and prints its digest. REF names it on its "
+		"way: after an interruption the same command, given the same bytes, goes on where "
+		"it stopped. What no image, lease or label holds goes with the next garbage "
+		"collection: give it a lease or a label.",
+	    .examples = "ctr content ingest --lease build layer-1 <layer.tar.gz\n"
+			"ctr content ingest --expected-digest sha256:... --label "
+			"containerd.io/gc.root=yes a <blob",
+	    .opts = { ingest_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = content_ingest },
+	{ .group = "content",
+	    .name = "active",
+	    .args = "[FILTER...]",
+	    .brief = "list blobs on their way",
+	    .text = "Lists what is being ingested or downloaded, and how far it is." TEXT_FILTERS,
+	    .examples = "ctr content active\nctr content active -q",
+	    .opts = { list_opts },
+	    .max_args = MANY,
+	    .run = content_active },
+	{ .group = "content",
+	    .name = "abort",
+	    .args = "REF...",
+	    .brief = "throw ingests away",
+	    .text = "Throws away what was stored of blobs that are not whole yet.",
+	    .examples = "ctr content abort layer-1",
+	    .exits = EXITS_EACH,
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = content_abort },
+	{ .group = "content",
+	    .name = "delete",
+	    .also = "del|remove|rm",
+	    .args = "DIGEST...",
+	    .brief = "remove blobs, whatever needs them",
+	    .text = "Removes blobs from the namespace. An image that needs one is not whole any "
+		    "more: it has to be pulled again.",
+	    .examples = "ctr content delete sha256:...",
+	    .exits = EXITS_EACH,
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = content_delete },
+	{ .group = "content",
+	    .name = "label",
+	    .args = "DIGEST [KEY=VALUE...]",
+	    .brief = "change a blob's labels",
+	    .text = "Sets labels of a blob; KEY= removes one, KEY alone is KEY=true. Prints the "
+		    "labels that it has then, one a line. Labels containerd.io/gc.* say what "
+		    "garbage collection leaves alone.",
+	    .examples = "ctr content label sha256:... containerd.io/gc.root=yes",
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .run = content_label },
+	{ .group = "content",
+	    .name = "edit",
+	    .args = "DIGEST",
+	    .brief = "store a changed copy of a blob",
+	    .text = "Gives a document to the editor ($VISUAL, $EDITOR, else vi), stores what comes "
+		    "out of it and prints its digest. The old one stays as it is.",
+	    .examples = "ctr content edit sha256:...\nctr content edit --editor 'sed -i s/a/b/' "
+			"sha256:...",
+	    .opts = { edit_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = content_edit },
+	{ .group = "content",
+	    .name = "verify",
+	    .args = "[DIGEST...]",
+	    .brief = "compare blobs with their digests",
+	    .text =
+		"Reads all blobs of the namespace, or those named, and compares them with their "
+		"digests. A damaged one is set aside (to content/damaged below the daemon's root), "
+		"named, and fetched again by the next pull of an image that needs it.",
+	    .examples = "ctr content verify\nctr content verify sha256:...",
+	    .exits = "0 when all are whole, 1 when one was damaged, 2 when the command line is "
+		     "wrong.",
+	    .opts = { format_opts },
+	    .max_args = MANY,
+	    .run = content_verify },
+	{ .group = "leases",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "[FILTER...]",
+	    .brief = "list leases",
+	    .text = "Lists the leases of the namespace." TEXT_FILTERS,
+	    .examples = "ctr leases list\nctr leases ls -q",
+	    .opts = { list_opts },
+	    .max_args = MANY,
+	    .run = leases_list },
+	{ .group = "leases",
+	    .name = "create",
+	    .args = "[KEY=VALUE...]",
+	    .brief = "make a lease",
+	    .text =
+		"Makes a lease, with labels, and prints its name. What a lease holds, and what "
+		"that refers to, is not garbage until the lease is deleted or its time is over.",
+	    .examples =
+		"ctr leases create --id build -x 2h\nctr leases create --expires 0 team=web",
+	    .opts = { lease_opts },
+	    .max_args = MANY,
+	    .run = leases_create },
+	{ .group = "leases",
+	    .name = "delete",
+	    .also = "del|rm",
+	    .args = "LEASE...",
+	    .brief = "end leases",
+	    .text = "Ends leases. What nothing else holds goes soon.",
+	    .examples = "ctr leases delete build\nctr leases delete --sync build",
+	    .exits = EXITS_EACH,
+	    .opts = { lease_delete_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = leases_delete },
+	{ .group = "leases",
+	    .name = "add",
+	    .args = "LEASE TYPE/ID...",
+	    .brief = "let a lease hold something",
+	    .text = "Lets a lease hold blobs, images, ingests or snapshots: content/DIGEST, "
+		    "images/NAME, ingests/REF, snapshots/SNAPSHOTTER/KEY.",
+	    .examples = "ctr leases add build content/sha256:...",
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .run = leases_add },
+	{ .group = "leases",
+	    .name = "remove",
+	    .args = "LEASE TYPE/ID...",
+	    .brief = "let a lease let go of something",
+	    .text = "Lets a lease let go of what add or a command with that lease gave it.",
+	    .examples = "ctr leases remove build content/sha256:...",
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .run = leases_remove },
+	{ .group = "leases",
+	    .name = "resources",
+	    .args = "LEASE",
+	    .brief = "list what a lease holds",
+	    .text = "Lists what a lease holds, one TYPE/ID a line.",
+	    .examples = "ctr leases resources build",
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = leases_resources },
 	{ .group = "namespaces",
 	    .name = "list",
 	    .also = "ls",
@@ -877,12 +1074,25 @@ const struct verb verbs[] = {
 	    .max_args = MANY,
 	    .run = namespaces_create },
 	{ .group = "namespaces",
+	    .name = "label",
+	    .args = "NAMESPACE [KEY=VALUE...]",
+	    .brief = "change a namespace's labels",
+	    .text =
+		"Sets labels of a namespace; KEY= removes one, KEY alone is KEY=true. Prints the "
+		"labels that it has then, one a line.",
+	    .examples = "ctr namespaces label tests owner=me",
+	    .min_args = 2,
+	    .max_args = MANY,
+	    .run = namespaces_label },
+	{ .group = "namespaces",
 	    .name = "remove",
 	    .also = "rm|delete|del",
 	    .args = "NAMESPACE...",
-	    .brief = "remove empty namespaces",
-	    .text = "Removes namespaces that hold nothing any more.",
-	    .examples = "ctr namespaces remove tests",
+	    .brief = "remove namespaces",
+	    .text = "Removes namespaces that hold nothing any more; with --force also what is in "
+		    "them: images, blobs, leases and snapshots. Containers are never taken along.",
+	    .examples = "ctr namespaces remove tests\nctr namespaces remove --force tests",
+	    .opts = { namespace_remove_opts },
 	    .exits = EXITS_EACH,
 	    .min_args = 1,
 	    .max_args = MANY,

@@ -185,14 +185,18 @@ def collect(state):
     content = Actor(state, "content")
     content.call("gc_run")
 
-    def blob(text, labels=None, **more):
-        return stored(content, text, text.encode(), labels, ns="rules", **more)["digest"]
+    def blob(text, labels=None, lease=None):
+        d = stored(content, text, text.encode(), labels, ns="rules", lease="all")["digest"]
+        if lease:
+            call("lease_add", {"id": lease, "resource": {"type": "content", "id": d}})
+        return d
 
     def call(method, body=None, **more):
         return content.call(method, body, ns="rules", **more)
 
-    for lease, labels in (("kept", {}), ("flat", {"containerd.io/gc.flat": "1"}),
-                          ("ended", {"containerd.io/gc.expire": later(-1)}),
+    ended = time.monotonic() + 3
+    for lease, labels in (("all", {}), ("kept", {}), ("flat", {"containerd.io/gc.flat": "1"}),
+                          ("ended", {"containerd.io/gc.expire": later(3)}),
                           ("odd", {"containerd.io/gc.expire": "tomorrow"}),
                           ("lasting", {"containerd.io/gc.expire": later(3600)})):
         call("lease_create", {"id": lease, "labels": labels})
@@ -213,6 +217,8 @@ def collect(state):
     call("image_create", {"name": "rules:2", "target": expired, "labels": {"containerd.io/gc.expire": later(-1)}})
     call("image_create", {"name": "rules:3", "target": target, "labels": {"containerd.io/gc.expire": later(3600)}})
     call("ingest_write", {"ref": "young", "data": b"x"})
+    call("lease_delete", {"id": "all"})
+    time.sleep(max(0, ended + 0.1 - time.monotonic()))  # until its lease has ended
     call("gc_run")
     have = digests(content, ns="rules")
     assert have == stay, f"missing: {stay - have} too many: {have - stay}"

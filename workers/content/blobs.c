@@ -237,8 +237,8 @@ blob_row_anywhere(struct txn *t, const struct digest *d, bool shareable, bool *r
 }
 
 int
-blob_row_release(
-    struct content *c, struct txn *t, const char *ns, const char *digest, struct err *e)
+blob_row_hold(struct content *c, struct txn *t, const char *ns, const char *digest, int64_t until,
+    struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	struct blob row;
@@ -249,9 +249,9 @@ blob_row_release(
 	if (!store_has(t, TABLE_BLOBS, &k))
 		return 0;
 	r = store_get(t, TABLE_BLOBS, &k, &blob_schema, &a, &row, e);
-	if (r < 0 || row.held_until == 0)
+	if (r < 0 || row.held_until == until)
 		return r;
-	row.held_until = 0;
+	row.held_until = until;
 	return blob_row_put(c, t, ns, &row, e);
 }
 

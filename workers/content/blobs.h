@@ -83,9 +83,9 @@ int blob_row_put(
 /* Has any namespace a row for it? shareable: only those whose label shares with all. */
 int
 blob_row_anywhere(struct txn *t, const struct digest *d, bool shareable, bool *ret, struct err *e);
-/* Ends held_until. Success also when there is no row. */
-int blob_row_release(
-    struct content *c, struct txn *t, const char *ns, const char *digest, struct err *e);
+/* Sets held_until, 0 ends it. Success also when there is no row. */
+int blob_row_hold(struct content *c, struct txn *t, const char *ns, const char *digest,
+    int64_t until, struct err *e);
 int blob_row_drop(struct txn *t, const char *ns, const struct digest *d, struct err *e);
 
 #endif

@@ -322,6 +322,7 @@ commit_rows(struct op *op, struct blob *rep)
 	    (r = blob_row_add(
 		 d->c, t, d->ns, call_lease(op->call), &op->digest, d->at, &labels, 0, e)) < 0 ||
 	    (r = draft_row_drop(t, d->ns, d->row.ref, e)) < 0 ||
+	    (r = lease_release(t, d->ns, call_lease(op->call), LEASE_INGESTS, d->row.ref, e)) < 0 ||
 	    (r = blob_row_get(t, d->ns, &op->digest, a, rep, e)) < 0)
 		return r;
 	return call_commit(op->call, &t, rep, e);

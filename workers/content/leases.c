@@ -62,6 +62,18 @@ lease_hold(struct content *c, struct txn *t, const char *ns, const char *lease, 
 	return store_put(t, TABLE_HELD, &k, &lease_resource_schema, &res, e);
 }
 
+int
+lease_release(struct txn *t, const char *ns, const char *lease, const char *type, const char *id,
+    struct err *e)
+{
+	struct key k;
+
+	if (lease == NULL)
+		return 0;
+	held_key(&k, ns, lease, type, id);
+	return store_del(t, TABLE_HELD, &k, e);
+}
+
 struct held_drop {
 	struct txn *t;
 };
@@ -242,14 +254,13 @@ content_on_lease_remove(struct content *c, struct call *call, const struct lease
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct lease row;
-	struct key k;
 	int r;
 
 	if ((r = resource_check(req->resource, e)) < 0 || (r = store_write(c->store, &t, e)) < 0 ||
-	    (r = lease_get(t, call_ns(call), req->id, call_arena(call), &row, e)) < 0)
-		return r;
-	held_key(&k, call_ns(call), req->id, req->resource->type, req->resource->id);
-	if ((r = store_del(t, TABLE_HELD, &k, e)) < 0 || (r = call_commit(call, &t, rep, e)) < 0)
+	    (r = lease_get(t, call_ns(call), req->id, call_arena(call), &row, e)) < 0 ||
+	    (r = lease_release(
+		 t, call_ns(call), req->id, req->resource->type, req->resource->id, e)) < 0 ||
+	    (r = call_commit(call, &t, rep, e)) < 0)
 		return r;
 	gc_deleted(c);
 	return 0;

@@ -21,6 +21,10 @@
 int lease_hold(struct content *c, struct txn *t, const char *ns, const char *lease,
     const char *type, const char *id, struct err *e);
 
+/* Success also when it does not hold it, or lease is NULL. */
+int lease_release(struct txn *t, const char *ns, const char *lease, const char *type,
+    const char *id, struct err *e);
+
 /* Removes the lease and what it holds. not_found when it is not there. */
 int lease_drop(struct txn *t, const char *ns, const char *lease, struct err *e);
 

@@ -135,9 +135,9 @@ pull_release(struct pull *p)
 	int r = store_write(p->c->store, &t, &e);
 
 	for (size_t i = 0; r == 0 && i < p->docs.n; i++)
-		r = blob_row_release(p->c, t, p->ns, p->docs.v[i], &e);
+		r = blob_row_hold(p->c, t, p->ns, p->docs.v[i], 0, &e);
 	for (size_t i = 0; r == 0 && i < p->nparts; i++)
-		r = blob_row_release(p->c, t, p->ns, p->parts[i]->desc.digest.text, &e);
+		r = blob_row_hold(p->c, t, p->ns, p->parts[i]->desc.digest.text, 0, &e);
 	if (r < 0 || content_commit(p->c, &t, &e) < 0)
 		log_warn("tidy up after a pull: %s", e.msg); /* they go after a day */
 }
