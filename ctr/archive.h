@@ -31,7 +31,7 @@ struct archive_file {
 /* Called before a read that may have to wait; negative ends the reading with what it put in e. */
 typedef int archive_wait_fn(void *arg, int fd, struct err *e);
 
-/* from: a file, a folder, or "-" for stdin. wait may be NULL. */
+/* from: a file, a folder, or "-" for stdin; errors do not name it. wait may be NULL. */
 int archive_in_open(
     const char *from, archive_wait_fn *wait, void *arg, struct archive_in **ret, struct err *e);
 /* A tar in memory, which must outlive it. */

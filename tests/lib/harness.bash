@@ -260,6 +260,33 @@ store_empty()
 	[[ -z $found ]] || fail "snapshots: $found" || return 1
 }
 
+content_pid() { running coffer-content; }
+
+# all_gone: removes every image; then nothing is left, when garbage was collected and the worker is new
+all_gone()
+{
+	local name
+	while read -r name; do
+		ok ctr images remove "$name" || return 1
+	done < <(ctr images list -q)
+	kill_worker content || return 1
+	wait_until 10 store_empty || store_empty
+}
+
+# shot COMMAND...: the worker is killed up to 60 ms after its start; ends well, or says in one line why not
+shot()
+{
+	local pid job status=0
+	ctr "$@" <&0 >"$T/out" 2>"$T/err" &
+	job=$!
+	sleep "0.0$(printf %02d $((RANDOM % 60)))"
+	pid=$(content_pid) && kill -KILL "$pid" 2>/dev/null && killed=$((killed + 1))
+	wait "$job" || status=$?
+	((status == 0)) && return 0
+	echo "$status: $*: $(<"$T/err")" >>"$T/refused"
+	[[ $(<"$T/err") == "ctr: "* && $(wc -l <"$T/err") == 1 ]] || fail "status $status: $(<"$T/err")"
+}
+
 # --- a registry that misbehaves --------------------------------------------------------------------
 
 # evil_start [ARGUMENT...]: sets $EVIL; it has the images of $EVIL_IMAGES, a layout
