@@ -21,6 +21,7 @@
 
 #define HEADERS_MAX 65536
 #define ERROR_BODY_MAX 16384
+#define MANY 16	      /* requests at once that have smaller buffers */
 #define RATE_MIN 128L /* bytes a second: less, for stall_s seconds, is nothing */
 
 struct http {
@@ -439,7 +440,7 @@ options_set(struct http_req *r, const struct http_ask *ask)
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_HTTP_VERSION, ask->multiplex ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_USERAGENT, "coffer/" CF_VERSION);
-	SET(CURLOPT_BUFFERSIZE, 131072L);
+	SET(CURLOPT_BUFFERSIZE, r->http->running > MANY ? 65536L : 262144L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_ms);
 	SET(CURLOPT_LOW_SPEED_LIMIT, RATE_MIN);
 	SET(CURLOPT_LOW_SPEED_TIME, (long)ask->stall_s);

@@ -40,7 +40,7 @@ ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *f
 
 /* Takes n bytes (INGEST_ADD_MAX at most) that belong at this offset, or takes nothing and returns false:
  * INGEST_ROOM comes when it is worth trying again. The caller keeps them within size. */
-#define INGEST_ADD_MAX (128U << 10)
+#define INGEST_ADD_MAX (256U << 10)
 bool ingest_add(struct ingest *in, uint64_t at, const void *p, size_t n);
 /* Would the next bytes have to wait? Then INGEST_ROOM comes when they need not. */
 bool ingest_full(struct ingest *in);
