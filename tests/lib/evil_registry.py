@@ -50,6 +50,23 @@ line per blob (bytes of its body that were sent, path); GET /forget makes both e
     reset         the connection is closed without an answer
     garbage       the answer is no HTTP
     headers       an answer with 100,000 headers
+    resetat       the manifest of tag N is reset behind N bytes
+    chain         the image is below 10,000 indexes
+    mb200         the manifest has 200 MB, and says so
+    bytesecond    everything comes at a byte a second
+    endless       layers have no length and no end
+    shortlength   a layer's Content-Length is too small
+    redirectplain a layer is at the same place, but by plain HTTP
+    slowtoken     as bearer; the token comes at a byte a second
+    bigtoken      as bearer; the token's answer has 10 MB
+    badtoken      as bearer; the token has a line feed in it
+    linktoken     as bearer; the token service is 169.254.169.254
+    escapes       refusals have control characters and escapes in their words, headers too
+    once429       each path answers 429 at its first request, and asks for a second's patience
+    bare429       each path answers 429 at its first request, and says nothing more
+    burst         each path answers 500, 503 and 502 at its first three requests
+    fifth         each fifth answer fails: 503, or a layer cut half way
+    and the documents of sick.py
 
 What is pushed to it is kept in memory:
 
@@ -66,11 +83,15 @@ import hashlib
 import http.server
 import json
 import os
+import socket
 import ssl
+import struct
 import sys
 import threading
 import time
 import urllib.parse
+
+import sick
 
 
 class Layout:
@@ -107,6 +128,8 @@ class Layout:
 
 def broken_manifest(mode, data):
     """The manifest as this mode serves it: bytes and, if it is not the true one, its type."""
+    if mode in sick.MODES:
+        return sick.MODES[mode](data)
     if mode == "notjson":
         return b"<html><body>It works!</body></html>\n", "text/html"
     if mode == "notutf8":
@@ -346,8 +369,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if mode == "unauthorized":
             self.failed(401, "UNAUTHORIZED", "authentication required",
                         WWW_Authenticate='Basic realm="coffer-test"')
+        elif mode == "linktoken":
+            self.failed(401, "UNAUTHORIZED", "authentication required", WWW_Authenticate=(
+                'Bearer realm="http://169.254.169.254/token",service="coffer-test"'))
+        elif mode == "bytesecond":
+            self.a_byte_a_second(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000)
+        elif mode == "escapes":
+            self.failed(403, "DENIED\x1b[2J", "no \x1b[31mred\x1b[0m, \x07 bell,\n\rline, \u202eleft",
+                        WWW_Authenticate="Basic realm=\x1b[2J")
+        elif mode in ("once429", "bare429") and first:
+            extra = {"Retry_After": "1"} if mode == "once429" else {}
+            self.failed(429, "TOOMANYREQUESTS", "slow down", **extra)
+        elif mode == "burst" and self.nth() <= 3:
+            self.failed((500, 503, 502)[self.nth() - 1], "UNAVAILABLE", "come back later")
+        elif mode == "fifth" and self.fifth():
+            self.failed(503, "UNAVAILABLE", "the fifth one fails")
         elif mode in ("nobearer", "bearerloop") or (
-                mode in ("bearer", "identity") and auth != f"Bearer token-of-{mode}"):
+                mode in ("bearer", "identity", "slowtoken", "bigtoken", "badtoken") and auth != f"Bearer token-of-{mode}"):
             self.failed(401, "UNAUTHORIZED", "authentication required", WWW_Authenticate=(
                 f'Bearer realm="{self.server.scheme}://127.0.0.1:{port}/token/{mode}",'
                 f'service="coffer-test",scope="repository:{mode}/x:pull"'))
@@ -375,7 +413,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return False
         return True
 
+    def nth(self):
+        """How often this path was asked for."""
+        with self.server.lock:
+            return sum(1 for line in self.server.seen if line.split()[1] == self.path)
+
+    def fifth(self):
+        """Every fifth answer fails; layers in their middle (see stream)."""
+        with self.server.lock:
+            self.server.answers += 1
+            # Never twice in a row at one path: who tries again may count on that.
+            self.cut_this = self.server.answers % 5 == 0 and self.path not in self.server.failed_last
+            (self.server.failed_last.add if self.cut_this else self.server.failed_last.discard)(self.path)
+        if self.cut_this and "/blobs/" in self.path:
+            return False
+        return self.cut_this
+
+    cut_this = False
+
     def token(self, mode):
+        if mode == "slowtoken":
+            self.a_byte_a_second(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"{" * 100000)
+            return
+        if mode == "bigtoken":
+            self.answer(200, json.dumps({"token": "x" * 10000000}).encode())
+            return
+        if mode == "badtoken":
+            self.answer(200, json.dumps({"token": "a\r\nX-Evil: yes"}).encode())
+            return
         if mode in ("nobearer", "identity"):
             self.failed(403, "DENIED", "requested access to the resource is denied")
         else:
@@ -384,6 +449,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def manifest(self, mode, name, ref):
         layout = self.server.layout
         digest = ref if ref.startswith("sha256:") else None
+        if mode == "resetat" and ref.isdigit():
+            self.reset_at(layout.blob(layout.tags[name]["digest"]), int(ref))
+            return
+        if mode == "chain":
+            self.chained(name, digest)
+            return
+        if mode == "selfindex":
+            self.answer(200, *sick.MODES[mode](b""))
+            return
+        if mode == "mb200":
+            self.answer(200, b'{"schemaVersion": 2' + b" " * 200000000 + b"}", sick.MANIFEST)
+            return
         if digest is None:
             # The tag is latest; the name of the repository is the tag of the layout.
             if name in layout.tags and ref == "latest":
@@ -404,6 +481,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sent, other = broken_manifest(mode, data)
         extra = {"Docker_Content_Digest": digest} if sent == data and mode != "wrongmanifest" else {}
         self.answer(200, sent, other or kind, **extra)
+
+    def reset_at(self, data, at):
+        head = (f"HTTP/1.1 200 OK\r\nContent-Type: {sick.MANIFEST}\r\n"
+                f"Content-Length: {len(data)}\r\n\r\n").encode()
+        self.wfile.write(head + data[:at])
+        if at < len(data):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.hang_up()
+
+    def chained(self, name, digest):
+        srv = self.server
+        with srv.lock:
+            if srv.chain is None:
+                srv.chain = sick.chain(10000, srv.layout.blob(srv.layout.tags[name]["digest"]))
+        docs, top = srv.chain
+        data, kind = (top, sick.INDEX) if digest is None else docs[digest]
+        self.answer(200, data, kind)
+
+    def a_byte_a_second(self, data):
+        try:
+            for b in data:
+                self.wfile.write(bytes([b]))
+                self.wfile.flush()
+                time.sleep(1)
+        finally:
+            self.hang_up()
 
     def endless(self, kind):
         self.send_response(200)
@@ -435,6 +538,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(307, Location=here + self.path)
         elif mode == "otherhost":
             self.answer(307, Location=f"{self.server.scheme}://localhost:{port}/elsewhere/{digest}")
+        elif mode == "redirectplain":
+            self.answer(307, Location=f"http://127.0.0.1:{port}/elsewhere/{digest}")
+        elif mode == "shortlength":
+            self.answer(200, data[:-7], "application/octet-stream")
+        elif mode == "endless":
+            self.endless("application/octet-stream")
         elif mode == "redirect":
             self.answer(307, Location=f"{here}/elsewhere/{digest}")
         elif mode == "wrongblob":
@@ -469,7 +578,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         end = told
-        if mode == "cut" or (mode == "cutonce" and first):
+        if mode == "cut" or (mode == "cutonce" and first) or self.cut_this:
             end = start + (told - start) // 2
         stalls = mode == "stall" or (mode in ("stallonce", "trickleonce") and first)
         if stalls:
@@ -516,6 +625,9 @@ def main():
     srv.sent = {}
     srv.paths = set()
     srv.uploads = {}
+    srv.chain = None
+    srv.answers = 0
+    srv.failed_last = set()
     srv.pushed = {}
     srv.cut = set()
     srv.writes = srv.taken = 0
