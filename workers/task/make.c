@@ -5,6 +5,9 @@
  *	image_resolve -> check the request against the image's config -> layer_unpack, all at once ->
  *	user_resolve -> snapshot_prepare -> one transaction: container, spec, event, reply
  *
+ * Most images are unpacked and most users are numbers: then snapshot_prepare is tried at once, and only when
+ * the layers are not there the way goes by layer_unpack.
+ *
  * The only thing made outside the transaction is the snapshot: it is removed when a later step fails,
  * and it says whose it is (label). A death between the two leaves a snapshot of that label without a
  * container: the next create of the name takes it away and makes it anew.
@@ -38,12 +41,14 @@ struct make {
 	char stop_signal[32];
 	struct client_call **unpacks; /* NULL where done */
 	unsigned left;		      /* unpacks that are not done */
+	bool hopeful;		      /* the layers may be there */
 	bool cleared;		      /* an orphaned snapshot was taken away */
 	bool prepared;
 	struct err failure;
 };
 
 static void prepare(struct op *op);
+static void unpack_all(struct op *op);
 
 static struct oci_list
 list_of(struct strs s)
@@ -288,6 +293,11 @@ on_prepared(void *arg, const void *rep, const struct err *e)
 		(void)step_bus(op, &snapshot_snapshot_get_method, &req, on_in_the_way);
 		return;
 	}
+	if (e != NULL && e->code == ERR_NOT_FOUND && m->hopeful) {
+		m->hopeful = false;
+		unpack_all(op);
+		return;
+	}
 	if (e != NULL) {
 		op_fail(op, e);
 		return;
@@ -463,6 +473,7 @@ on_resolved(void *arg, const void *rep, const struct err *e)
 {
 	struct op *op = arg;
 	struct make *m = op->state;
+	struct oci_user_ref ref;
 	struct err bad = ERR_ZERO;
 	int r;
 
@@ -477,8 +488,14 @@ on_resolved(void *arg, const void *rep, const struct err *e)
 	r = check(op, &bad);
 	if (op->call != NULL)
 		call_leave(op->call);
-	if (r < 0)
+	if (r < 0) {
 		op_fail(op, &bad);
+		return;
+	}
+	m->hopeful = oci_user_parse(oci_user_wanted(m->req->user, &m->config), &ref, &bad) == 0 &&
+		     oci_user_numeric(&ref, &m->user);
+	if (m->hopeful)
+		prepare(op);
 	else
 		unpack_all(op);
 }
