@@ -121,7 +121,8 @@ int ctr_map(const char *what, struct strs words, struct arena *a, struct kvs *re
 /* The verbs. */
 verb_fn images_import, images_export, images_convert;
 verb_fn images_push, images_pull, images_list, images_info, images_remove, images_tag;
-verb_fn images_label, images_prune, images_mount, images_unmount;
+verb_fn images_label, images_inspect, images_check, images_usage, images_prune, images_mount,
+    images_unmount;
 verb_fn containers_create, containers_start, containers_list, containers_info, containers_logs,
     containers_stop, containers_kill, containers_delete;
 verb_fn run_run, run_exec, run_attach, run_remove_after;

@@ -5,8 +5,9 @@
  * Nobody needs an image that no container was made from, and that has no tag (it was pulled or imported
  * by its digest alone) or whose target is not here; with --all any that no container was made from.
  * Each goes by a request of its own which looks at the containers again: one that is made meanwhile
- * keeps its image.
+ * keeps its image. What they alone needed is collected once, behind the last one.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ struct prune {
 	uint32_t nused;
 	struct image **v; /* to be removed */
 	uint32_t n;
-	uint64_t removed, blobs, bytes;
+	uint64_t removed;
 };
 
 static int
@@ -114,9 +115,7 @@ is_wanted(const struct opts *o, const struct prune *p)
 static int
 remove_one(struct ctr *c, struct prune *p, const struct image *im, struct err *e)
 {
-	const struct image_remove_req req = {
-		.ref = im->name, .target = im->target->digest, .sync = true
-	};
+	const struct image_remove_req req = { .ref = im->name, .target = im->target->digest };
 	struct image_remove_rep rep;
 	int r = ctr_call(c, &content_image_remove_method, &req, &p->a, &rep, e);
 
@@ -124,8 +123,6 @@ remove_one(struct ctr *c, struct prune *p, const struct image *im, struct err *e
 		return r;
 	text_print(stdout, rep.name);
 	p->removed++;
-	p->blobs += rep.blobs;
-	p->bytes += rep.bytes;
 	return 0;
 }
 
@@ -151,14 +148,19 @@ remove_all(struct ctr *c, struct prune *p, struct err *e)
 	return status;
 }
 
-static void
-summary(const struct prune *p)
+static int
+collect(struct ctr *c, struct prune *p, struct err *e)
 {
+	const struct nothing req = {};
+	struct gc_run_rep rep = { .blobs = 0 };
 	char text[TEXT_NUMBER_MAX];
+	int r = p->removed == 0 ? 0 : ctr_call(c, &content_gc_run_method, &req, &p->a, &rep, e);
 
-	(void)printf("%llu image%s and %llu blob%s removed, %s\n", (unsigned long long)p->removed,
-	    p->removed == 1 ? "" : "s", (unsigned long long)p->blobs, p->blobs == 1 ? "" : "s",
-	    text_size(p->bytes, text));
+	if (r == 0)
+		(void)printf("%" PRIu64 " image%s and %" PRIu64 " blob%s removed, %s\n", p->removed,
+		    p->removed == 1 ? "" : "s", rep.blobs, rep.blobs == 1 ? "" : "s",
+		    text_size(rep.bytes, text));
+	return r;
 }
 
 int
@@ -175,8 +177,8 @@ images_prune(struct ctr *c, const struct opts *o, struct err *e)
 		r = ctr_catch(c, e);
 	if (r == 0)
 		r = remove_all(c, &p, e);
-	if (r >= 0)
-		summary(&p);
+	if (r >= 0 && collect(c, &p, e) < 0)
+		r = -(int)e->code;
 	arena_free(&p.a);
 	return r;
 }

@@ -159,6 +159,19 @@ static const struct opt tag_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt inspect_opts[] = {
+	{ "content", 0, OPT_FLAG, NULL, "Print the documents too.", NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (a tree, the default) or json.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt check_opts[] = {
+	{ "quiet", 'q', OPT_FLAG, NULL, "Print only the names of what is complete and unpacked.",
+	    NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt label_opts[] = {
 	{ "replace-all", 0, OPT_FLAG, NULL, "Drop the labels that are not given.", NULL },
 	{ .name = NULL },
@@ -453,7 +466,6 @@ const struct verb verbs[] = {
 	    .run = images_list },
 	{ .group = "images",
 	    .name = "info",
-	    .also = "inspect",
 	    .args = "IMAGE",
 	    .brief = "show all about an image, as JSON",
 	    .text = "Shows the image's record, its manifest and layers for the platform, and its "
@@ -548,6 +560,47 @@ const struct verb verbs[] = {
 	    .min_args = 2,
 	    .max_args = MANY,
 	    .run = images_tag },
+	{ .group = "images",
+	    .name = "inspect",
+	    .args = "IMAGE",
+	    .brief = "show what an image is made of",
+	    .text = "Shows the tree of an image: its index, the manifests for each platform, their "
+		    "configs and layers, with their sizes; what of that is missing here, and which "
+		    "layers are unpacked.",
+	    .examples = "ctr images inspect nginx\nctr images inspect --content nginx\n"
+			"ctr images inspect --format json nginx | jq '.tree.children[].platform'",
+	    .opts = { inspect_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = images_inspect },
+	{ .group = "images",
+	    .name = "check",
+	    .args = "[IMAGE|FILTER...]",
+	    .brief = "look whether images are complete",
+	    .text =
+		"Looks whether everything that an image needs for its platform is here, and "
+		"whether it is unpacked. What is missing is said in a line each on stderr. Words "
+		"with ==, != or ~= in them are filters, as of images list; without words all "
+		"images are looked at. (content verify looks at the bytes.)",
+	    .examples = "ctr images check\nctr images check --all-platforms nginx\n"
+			"ctr images check -q 'name~=^quay'",
+	    .exits = "0 when all of them are complete, 1 when something is missing, 2 when the "
+		     "command line is wrong.",
+	    .opts = { check_opts, wanted_opts },
+	    .max_args = MANY,
+	    .run = images_check },
+	{ .group = "images",
+	    .name = "usage",
+	    .args = "[IMAGE...]",
+	    .brief = "show what images take on disk",
+	    .text =
+		"Shows for each image the bytes of its blobs, of its unpacked layers, how much of "
+		"both other images need as well, and how much is its own: what would be free "
+		"without it.",
+	    .examples = "ctr images usage\nctr images usage --format json nginx",
+	    .opts = { format_opts },
+	    .max_args = MANY,
+	    .run = images_usage },
 	{ .group = "images",
 	    .name = "label",
 	    .args = "IMAGE [KEY=VALUE...]",

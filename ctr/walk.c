@@ -108,8 +108,8 @@ seen_add(struct walk *w, const struct digest *d)
 	return false;
 }
 
-static bool
-is_document(const struct oci_desc *d)
+bool
+walk_is_document(const struct oci_desc *d)
 {
 	static const char *const types[] = { OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX,
 		DOCKER_MANIFEST };
@@ -134,7 +134,7 @@ static int
 choose(const struct walk *w, const struct oci_doc *doc, bool *taken, struct err *e)
 {
 	for (size_t i = 0; i < doc->ndescs; i++)
-		taken[i] = w->wanted->all && is_document(&doc->descs[i]) &&
+		taken[i] = w->wanted->all && walk_is_document(&doc->descs[i]) &&
 			   !(doc->descs[i].has_platform &&
 			       strcmp(doc->descs[i].platform.os, "unknown") == 0);
 	for (size_t i = 0; i < w->wanted->n; i++) {

@@ -26,6 +26,9 @@ void wanted_free(struct wanted *w);
 /* How well p serves what is wanted; 0: not at all. */
 unsigned wanted_rank(const struct wanted *w, const struct platform *p);
 
+/* Is it an index or a manifest, by its media type? */
+bool walk_is_document(const struct oci_desc *d);
+
 /* A document, after all it names. */
 struct walk_step {
 	const struct oci_desc *desc;

@@ -17,6 +17,109 @@ teardown_file()
 	harness_down
 }
 
+scenario() { timeout -k 2 120 /usr/bin/python3 "$BATS_TEST_DIRNAME/images.py" "$STATE" "$@" 3>&-; }
+
+# --- inspect, check, usage -------------------------------------------------------------------------
+
+@test "inspect: the tree, with what is here, missing, unpacked" {
+	ctr images pull -q "$REG/coffer/multi:latest" >/dev/null
+	ok ctr images inspect "$REG/coffer/multi:latest"
+	[[ ${lines[0]} == "$REG/coffer/multi:latest" && ${lines[1]} == '└── index sha256:'* ]]
+	assert_match '^    [├└]── manifest sha256:[0-9a-f]{64}  [0-9]+ B  linux/s390x .*  missing$'
+	assert_match '^    [│ ]   ├── config sha256:[0-9a-f]{64}  [0-9]+ B  application/vnd.oci.image.config.v1\+json$'
+	assert_match '^    [│ ]   └── layer sha256:[0-9a-f]{64}  1.1 MiB  .*  unpacked$'
+	ok ctr images inspect --format json "$REG/coffer/multi:latest"
+	[[ $(jq '[.tree.children[] | select(.present)] | length' <<<"$output") == 1 ]]
+	[[ $(jq -r '.. | select(.kind? == "layer") | .unpacked' <<<"$output") == true ]]
+	refused 1 'is not here' ctr images inspect nothing.example/x
+}
+
+@test "inspect --content: the documents, byte for byte as values" {
+	local digest
+	ok ctr images inspect --content "$BUSYBOX"
+	assert_match '^    │   "schemaVersion": 2,$'
+	ok ctr images inspect --content --format json "$BUSYBOX"
+	digest=$(jq -r .tree.digest <<<"$output")
+	[[ $(jq -cS .tree.content <<<"$output") == "$(jq -cS . "$ROOT/content/blobs/sha256/${digest#sha256:}")" ]]
+	[[ $(jq -r '.tree.children[0].content.os' <<<"$output") == linux ]]
+}
+
+@test "check: complete, unpacked, and what is missing" {
+	local layer
+	ok ctr images check
+	assert_match "^$BUSYBOX +sha256:[0-9a-f]{64} +complete \(3/3\) +1.1 MiB +yes$"
+	ok ctr images check -q "$BUSYBOX"
+	assert_is "$BUSYBOX"
+	MAY_PRINT=1 refused 1 'manifest sha256:[0-9a-f]{64} is missing' \
+	    ctr images check --platform linux/s390x "$REG/coffer/multi:latest"
+	ctr images pull -q --no-unpack "$REG/coffer/config:latest" >/dev/null
+	ok ctr images check -q "name==$REG/coffer/config:latest"
+	assert_is ""
+	layer=$(ctr images inspect --format json "$REG/coffer/config:latest" |
+	    jq -r '.. | select(.kind? == "layer") | .digest')
+	scenario drop "$layer"
+	MAY_PRINT=1 refused 1 "config:latest: layer $layer is missing" ctr images check "$REG/coffer/config:latest"
+	assert_match 'incomplete \(2/3\)'
+	run --separate-stderr ctr images check --format json
+	jq -e --arg l "$layer" '.[] | select(.name | endswith("config:latest")) | .complete == false and
+	    .missing == ["layer \($l) is missing"]' <<<"$output" >/dev/null
+	ctr images pull -q "$REG/coffer/config:latest" >/dev/null
+	ok ctr images check -q "$REG/coffer/config:latest"
+	assert_is "$REG/coffer/config:latest"
+}
+
+@test "usage: blobs, layers, what is shared" {
+	local one all
+	ok ctr images usage --format json "$BUSYBOX"
+	one=$output
+	jq -e '.[0] | .shared == 0 and .unique == .content + .snapshots and .content > 1000000' <<<"$one" >/dev/null
+	[[ $(jq '.[0].snapshots' <<<"$one") == "$(ctr snapshots list --format json |
+	    jq --arg k "$(ctr images info "$BUSYBOX" | jq -r .chain_id)" '.[] | select(.key == $k) | .size')" ]]
+	ctr images tag "$BUSYBOX" example.com/again:1 >/dev/null
+	ok ctr images usage --format json "$BUSYBOX"
+	jq -e '.[0] | .unique == 0 and .shared == .content + .snapshots' <<<"$output" >/dev/null
+	ctr images rm example.com/again:1 >/dev/null
+	ok ctr images usage
+	assert_match '^all, each thing once +[0-9.]+ MiB +[0-9.]+ MiB +0 B +'
+	all=$(ctr images usage --format json | jq '[.[].content] | add')
+	[[ $all == "$(ctr content list --format json | jq '[.[].size] | add')" ]]
+}
+
+@test "odd images: shown, bounded, never printed raw" {
+	local before verb
+	before=$(workers_now)
+	scenario odd
+	ok ctr images inspect odd/deep
+	assert_has 'damaged: indexes in indexes'
+	ok ctr images inspect odd/json
+	assert_has 'damaged: not JSON'
+	ok ctr images inspect --content odd/absent
+	assert_has missing
+	ok ctr images inspect odd/artifact
+	assert_has 'blob sha256:'
+	ok ctr images inspect --content odd/config
+	MAY_PRINT=1 refused 1 'odd/absent: manifest sha256:0{64} is missing' ctr images check odd/absent
+	refused 1 'not JSON' ctr images mount odd/json "$T/m"
+	for verb in list 'list --format json' 'list -q' check 'check --format json' usage 'usage --format json' \
+	    'prune name==x'; do
+		# shellcheck disable=SC2086
+		run ctr images $verb
+		[[ $output != *$'\e'* && $output != *$'\x9b'* && $output != *$'\r'* && $output != *$'\a'* ]] ||
+		    fail "$verb printed it raw"
+	done
+	for verb in inspect 'inspect --content --format json' usage check; do
+		# shellcheck disable=SC2086
+		run ctr images $verb $'odd/\e[31mred\nname'
+		[[ $output != *$'\e'* && $output != *$'\x9b'* && $output != *$'\r'* ]] || fail "$verb printed it raw"
+		assert_has 'red'
+	done
+	ok ctr images label $'odd/\e[31mred\nname'
+	assert_is 'a\x1b]0;title\x07=b\u009b\x0d'
+	ok ctr images remove odd/deep odd/json odd/absent odd/artifact odd/config $'odd/\e[31mred\nname'
+	[[ $output != *$'\e'* ]]
+	[[ $(workers_now) == "$before" ]]
+}
+
 # --- label -----------------------------------------------------------------------------------------
 
 @test "label: set, show, remove, replace all" {
@@ -139,7 +242,7 @@ teardown_file()
 1 image and 0 blobs removed, 0 B"
 	ok ctr images prune --all
 	assert_match "^$LAYERS$"
-	assert_match '^1 image and [1-9][0-9]* blobs removed, [0-9.]+ [KM]iB$'
+	assert_match '^3 images and [1-9][0-9]* blobs removed, [0-9.]+ [KM]iB$'
 	ok ctr images list -q
 	assert_is "$BUSYBOX"
 	ctr containers delete bv-keeper >/dev/null

@@ -339,9 +339,13 @@ content_on_image_resolve(struct content *c, struct call *call, const struct imag
 		return r;
 	if ((r = store_read(c->store, &t, e)) < 0 ||
 	    (r = image_find(t, call_ns(call), req->ref, a, &im, NULL, e)) < 0 ||
-	    (r = image_target(&im, &target, e)) < 0 ||
-	    (r = tree_choose(c, im.name, &target, &want, &tree, e)) < 0)
+	    (r = image_target(&im, &target, e)) < 0)
 		return r;
+	r = tree_choose(c, im.name, &target, &want, &tree, e);
+	if (r == -ERR_INVALID_ARGUMENT)
+		e->code = ERR_DATA_LOSS; /* what is stored is wrong, not what was asked for */
+	if (r < 0)
+		return -(int)e->code;
 	rep->name = im.name;
 	rep->manifest = arena_calloc(a, 1, sizeof(*rep->manifest));
 	rep->manifest->media_type = arena_strdup(a, tree.doc.media_type);
