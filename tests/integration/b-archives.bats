@@ -192,11 +192,38 @@ no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove --
 	tar -C "$T/x1" -xf "$T/x1.tar"
 	umoci unpack --rootless --image "$T/x1:latest" "$T/bundle"
 	[[ $(<"$T/bundle/rootfs/data/back") == three ]]
-	buildah --storage-driver vfs --root "$T/bs" --runroot "$T/br" pull -q "docker-archive:$T/x1.tar"
 	# Its own archive comes back the same.
 	no_images
 	ok ctr images import "$T/x1.tar"
 	assert_is "$ref $d"
+}
+
+podman_here() { podman --storage-driver vfs --root "$T/pr" --runroot "$T/prr" "$@" 3>&-; }
+buildah_here() { buildah --storage-driver vfs --root "$T/pr" --runroot "$T/prr" "$@" 3>&-; }
+
+@test "podman and buildah load what we write, and we take what they write" {
+	local id
+
+	no_images
+	ctr images import -q "$T/d.tar"
+	ctr images export - mine:3 | podman_here load -q
+	podman_here image exists docker.io/library/mine:3
+	id=$(podman_here image inspect --format '{{.Id}}' mine:3)
+	no_images
+	podman_here save -q mine:3 | ctr images import -
+	ctr images export "$T/c.tar" mine:3
+	[[ $(skopeo inspect --raw "oci-archive:$T/c.tar" | jq -r .config.digest) == "sha256:$id" ]]
+	ok ctr run --rm mine:3 ba-11 cat /data/back
+	assert_is three
+	no_images
+	podman_here save -q --format oci-archive -o "$T/pod.tar" mine:3
+	buildah_here push -q mine:3 "oci-archive:$T/bud.tar:mine:4"
+	ok ctr images import -q "$T/pod.tar"
+	assert_is docker.io/library/mine:3
+	ok ctr images import -q "$T/bud.tar"
+	assert_is docker.io/library/mine:4
+	ok ctr run --rm mine:4 ba-12 cat /data/back
+	assert_is three
 }
 
 @test "containerd reads what we write and we read what it writes, with the same digests" {
