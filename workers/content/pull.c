@@ -18,6 +18,7 @@
 #include "workers/content/pull_private.h"
 #include "workers/content/sources.h"
 
+#define ROWS_MS 50			   /* rows wait so long for others */
 #define HELD_NS (24LL * 3600 * 1000000000) /* for the next try, should this pull not end */
 
 bool
@@ -77,6 +78,80 @@ pull_blame(struct err *e)
 		e->code = ERR_DATA_LOSS;
 }
 
+/* --- rows ------------------------------------------------------------------------------------------- */
+
+/* The blob's row, with the label that says from where it came. */
+static int
+row_add(struct pull *p, struct txn *t, const struct digest *d, uint64_t size, int64_t held_until,
+    struct err *e)
+{
+	int r = blob_row_add(p->c, t, p->ns, call_lease(p->call), d, size, NULL, held_until, e);
+
+	return r < 0 ? r : source_add(p->c, t, p->ns, d, p->ref.host, p->ref.path, e);
+}
+
+/* Those of a list that have none yet. */
+static int
+rows_add(struct pull *p, struct txn *t, struct pull_part **list, size_t n, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (list[i]->no_row)
+			r = row_add(p, t, &list[i]->desc.digest, list[i]->desc.size,
+			    clock_real_ns() + HELD_NS, e);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		list[i]->no_row = false;
+	return r;
+}
+
+static int
+rows_write(struct pull *p, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	int r;
+
+	if ((r = store_write(p->c->store, &t, e)) < 0 ||
+	    (r = rows_add(p, t, p->heads, p->nheads, e)) < 0 ||
+	    (r = rows_add(p, t, p->parts, p->nparts, e)) < 0)
+		return r;
+	return content_commit(p->c, &t, e);
+}
+
+static void
+on_rows(void *arg)
+{
+	struct pull *p = arg;
+	struct err e = ERR_ZERO;
+
+	p->rows = NULL;
+	if (rows_write(p, &e) < 0)
+		pull_fail(p, &e);
+}
+
+void
+pull_came(struct pull_part *part)
+{
+	struct pull *p = part->pull;
+
+	part->no_row = true;
+	if (p->rows == NULL)
+		p->rows = loop_once(p->c->loop, ROWS_MS, on_rows, p);
+}
+
+/* At the end: a blob without a row would be there until the next start. */
+static void
+rows_flush(struct pull *p)
+{
+	struct err e = ERR_ZERO;
+
+	if (p->rows == NULL)
+		return;
+	loop_del(&p->rows);
+	if (rows_write(p, &e) < 0)
+		log_warn("%s", e.msg);
+}
+
 /* --- the end ----------------------------------------------------------------------------------------- */
 
 static void
@@ -112,6 +187,7 @@ pull_detach(struct pull *p, bool keep)
 {
 	struct call *call = p->call;
 
+	rows_flush(p);
 	p->call = NULL;
 	loop_del(&p->begin);
 	docs_stop(p);
@@ -200,28 +276,6 @@ pull_reply(struct pull *p, const struct image_pull_rep *rep)
 	p->end = loop_once(p->c->loop, 0, pull_free, p);
 }
 
-/* The blob's row, with the label that says from where it came. */
-static int
-row_add(struct pull *p, struct txn *t, const struct digest *d, uint64_t size, int64_t held_until,
-    struct err *e)
-{
-	int r = blob_row_add(p->c, t, p->ns, call_lease(p->call), d, size, NULL, held_until, e);
-
-	return r < 0 ? r : source_add(p->c, t, p->ns, d, p->ref.host, p->ref.path, e);
-}
-
-int
-pull_row(struct pull *p, const struct oci_desc *desc, struct err *e)
-{
-	AUTO(store_abort) struct txn *t = NULL;
-	int r;
-
-	if ((r = store_write(p->c->store, &t, e)) < 0 ||
-	    (r = row_add(p, t, &desc->digest, desc->size, clock_real_ns() + HELD_NS, e)) < 0)
-		return r;
-	return content_commit(p->c, &t, e);
-}
-
 static int
 finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 {
@@ -249,7 +303,9 @@ finish_commit(struct pull *p, struct image_pull_rep *rep, struct err *e)
 	    (r = image_put(p->c, t, p->ns, rep->image, e)) < 0)
 		return r;
 	FAULT_POINT("content.pull.commit");
-	return call_commit(p->call, &t, rep, e);
+	if ((r = call_commit(p->call, &t, rep, e)) == 0)
+		loop_del(&p->rows); /* they were among these */
+	return r;
 }
 
 /* The manifest that stands for the image: the first one that was asked for. */

@@ -138,7 +138,7 @@ doc_accept(struct pull *p, struct oci_doc *doc, const struct oci_desc *desc)
 		pull_fail(p, &e);
 }
 
-static void
+static struct pull_part *
 doc_head(
     struct pull *p, const struct oci_doc *doc, const struct oci_desc *desc, enum item_state state)
 {
@@ -146,6 +146,7 @@ doc_head(
 
 	head->offset = desc->size;
 	part_set(head, state);
+	return head;
 }
 
 /* --- documents from the registry -------------------------------------------------------------------------- */
@@ -179,13 +180,11 @@ put_done(void *arg)
 	}
 	p->put = NULL;
 	p->bytes += put->body.len;
-	if (put->err.code == ERR_NONE)
-		(void)pull_row(p, &put->desc, &put->err);
 	if (put->err.code != ERR_NONE) {
 		pull_fail(p, &put->err);
 		return;
 	}
-	doc_head(p, &put->doc, &put->desc, ITEM_DONE);
+	pull_came(doc_head(p, &put->doc, &put->desc, ITEM_DONE));
 	doc_accept(p, &put->doc, &put->desc);
 	docs_next(p);
 }
@@ -312,7 +311,7 @@ doc_here(struct pull *p)
 	got.size = size;
 	(void)strcpy(got.media_type, doc.media_type); /* both have room for any media type */
 	set_add(&p->docs, got.digest.text);
-	doc_head(p, &doc, &got, ITEM_EXISTS);
+	(void)doc_head(p, &doc, &got, ITEM_EXISTS);
 	doc_accept(p, &doc, &got);
 	return true;
 }

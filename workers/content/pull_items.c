@@ -342,12 +342,11 @@ on_fetched(void *arg, uint64_t bytes, const struct err *e)
 	p->bytes += bytes;
 	part->fresh = true;
 	FAULT_POINT("content.pull.fetched");
-	if (own.code == ERR_NONE)
-		(void)pull_row(p, &part->desc, &own);
 	if (own.code != ERR_NONE) {
 		pull_fail(p, &own);
 		return;
 	}
+	pull_came(part);
 	part_here(part);
 	parts_pump(p);
 }

@@ -33,9 +33,10 @@ struct pull_part {
 	struct oci_desc desc;
 	enum item_state state;
 	uint64_t offset;
-	bool dirty; /* to be told */
-	bool here;  /* its blob is in the store */
-	bool fresh; /* it was downloaded by this pull */
+	bool dirty;  /* to be told */
+	bool here;   /* its blob is in the store */
+	bool fresh;  /* it was downloaded by this pull */
+	bool no_row; /* its row is to be written */
 	struct fetch *fetch;
 	struct pull_check *check;
 	unsigned unpacks;   /* layers of manifests that wait for it */
@@ -107,6 +108,7 @@ struct pull {
 	unsigned downloading;
 	uint64_t bytes;
 
+	struct loop_source *rows;  /* until rows are written */
 	struct loop_source *timer; /* next progress message */
 	uint64_t told_ms;
 	struct err failure; /* told to failed once gc is through */
@@ -127,8 +129,9 @@ void pull_image(const struct pull *p, struct image *im, struct descriptor *targe
 /* The answer, and the end of p in a later turn. */
 void pull_reply(struct pull *p, const struct image_pull_rep *rep);
 
-/* The blob's row and its event: from here on others may see it. */
-int pull_row(struct pull *p, const struct oci_desc *desc, struct err *e);
+/* The blob of part came: it gets its row and event, in one transaction with those that come soon behind
+ * it; from there on others may see it. */
+void pull_came(struct pull_part *part);
 
 /* pull_docs.c: looks at the documents that are left, then at the parts. */
 void docs_next(struct pull *p);
