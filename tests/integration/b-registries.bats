@@ -264,3 +264,26 @@ certificate()
 	[[ ! -s $T/proxy.log ]] || fail "no_proxy went by the proxy"
 	kill "$(<"$T/proxy.pid")"
 }
+
+# --- progress ----------------------------------------------------------------------------------------------
+
+@test "progress: bars with bytes and rate that survive a resize; lines in a pipe; JSON; nothing with --quiet" {
+	local ref=$EVIL/slow/big:latest
+	run on_terminal --size 110x30 --limit 60 'expect:layer +sha256:[0-9a-f]{12} +downloading +\[=+> +\] +[0-9.]+ MiB / 12.0 MiB +[0-9.]+ [KM]iB/s' \
+	    'size:70x20' 'expect:\x1b\[[0-9]+A' 'expect:layer +sha256:[0-9a-f]{12} +downloading .*MiB / 12.0 MiB' 'send:\x03' \
+	    -- "$COFFER_BUILD/ctr" images pull "$ref"
+	assert_status 130
+	ok ctr images pull "$EVIL/ok/busybox:latest"
+	assert_match '^layer sha256:[0-9a-f]{12}: downloading 1.1 MiB$'
+	assert_match '^layer sha256:[0-9a-f]{12}: verifying$'
+	assert_match '^layer sha256:[0-9a-f]{12}: unpacking$'
+	assert_match '^layer sha256:[0-9a-f]{12}: done$'
+	ok ctr images pull --format json "$EVIL/ok/nginx:latest"
+	jq -es '([.[] | select(.kind == "layer") | .state] | unique) - ["waiting"] == ["done", "downloading", "unpacking", "verifying"]' <<<"$output" >/dev/null ||
+	    fail "$output"
+	[[ $(tail -n 1 <<<"$output" | jq -r .image.name) == "$EVIL/ok/nginx:latest" ]]
+	ok ctr images pull --quiet "$EVIL/ok/zstd:latest"
+	assert_is "$EVIL/ok/zstd:latest"
+	ok ctr images pull --quiet --format json "$EVIL/ok/zstd:latest"
+	jq -e .image.target.digest <<<"$output" >/dev/null
+}
