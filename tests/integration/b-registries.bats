@@ -273,7 +273,7 @@ certificate()
 	    'size:70x20' 'expect:\x1b\[[0-9]+A' 'expect:layer +sha256:[0-9a-f]{12} +downloading .*MiB / 12.0 MiB' 'send:\x03' \
 	    -- "$COFFER_BUILD/ctr" images pull "$ref"
 	assert_status 130
-	ok ctr images pull "$EVIL/ok/busybox:latest"
+	ok ctr images pull "$EVIL/ok/config:latest"
 	assert_match '^layer sha256:[0-9a-f]{12}: downloading 1.1 MiB$'
 	assert_match '^layer sha256:[0-9a-f]{12}: verifying$'
 	assert_match '^layer sha256:[0-9a-f]{12}: unpacking$'
