@@ -21,6 +21,7 @@ struct store {
 	MDB_dbi dbi[STORE_TABLES_MAX + OWN_TABLES];
 	unsigned open_txns; /* the map can only be grown while there is none */
 	bool writing;
+	size_t room;	 /* of the file: so far there are blocks for it on the disk */
 	jmp_buf *check;	 /* set while the walk at open runs */
 	bool full;	 /* a transaction met the end of the map: the next one grows it first */
 	uint64_t forget; /* outbox entries up to this one are in the journal */

@@ -30,6 +30,7 @@
 #include "lib/base/fs.h"
 
 #define MAP_START ((size_t)64 << 20)
+#define ROOM ((size_t)1 << 20)
 
 _Static_assert(MAP_START >= 4 * (size_t)STORE_TXN_MAX, "half of the map holds a transaction");
 
@@ -112,6 +113,21 @@ map_grow(struct store *s, struct err *e)
 	return rc == 0 ? 0 : store_fail(s, rc, e, "grow the map");
 }
 
+/* Keeps room on the disk behind the used pages: removing things writes pages too, and must work where
+ * nothing else fits any more. Whatever stands against it: the next transaction tries again. */
+static void
+room_keep(struct store *s)
+{
+	size_t used, size;
+	int fd = -1;
+
+	map_state(s, &used, &size);
+	if (s->room >= used + ROOM / 2 || mdb_env_get_fd(s->env, &fd) != 0)
+		return;
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)used, ROOM) == 0)
+		s->room = used + ROOM;
+}
+
 static int
 txn_begin(struct store *s, bool write, struct txn **ret, struct err *e)
 {
@@ -149,6 +165,7 @@ store_write(struct store *s, struct txn **ret, struct err *e)
 
 	MUST(!s->writing); /* LMDB would wait for the other one: for ever, on one thread */
 	r = map_grow(s, e);
+	room_keep(s);
 	if (r == 0)
 		r = txn_begin(s, true, &t, e);
 	if (r == 0 && s->forgot < s->forget) {
@@ -250,6 +267,8 @@ env_open(struct store *s, bool durable, struct err *e)
 		return store_fail(s, rc, e, "open");
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return err_sys(e, errno, "store %s: open", s->path);
+	if (!durable)
+		s->room = SIZE_MAX; /* on tmpfs room is memory */
 	rc = mdb_reader_check(s->env, &dead);
 	return rc == 0 ? 0 : store_fail(s, rc, e, "check readers");
 }

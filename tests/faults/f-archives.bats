@@ -61,3 +61,35 @@ one_shot()
 	all_gone
 	[[ -z $(find "$ROOT/content/drafts" -type f) ]]
 }
+
+@test "a disk of any size that is too small, for an import and for an export" {
+	local kb status
+
+	coffer_stop
+	mkdir -p "$T/small" "$T/out.d"
+	mount -t tmpfs -o size=100m,mode=711 small "$T/small"
+	ROOT=$T/small/root coffer_start
+	for kb in $(seq 16 24 256); do
+		# So much is left.
+		mount -o "remount,size=$(($(du -sk "$T/small" | cut -f 1) + kb))k" "$T/small"
+		status=0
+		ctr images import -q --no-unpack "$T/2.tar" >"$T/out" 2>"$T/err" || status=$?
+		echo "# $kb KiB: $status $(<"$T/err")" >>"$T/sizes"
+		[[ $status == 0 ]] || grep -qiE '^ctr: .*no space' "$T/err" || fail "$kb KiB: $(<"$T/err")"
+		mount -o remount,size=100m "$T/small"
+		ROOT=$T/small/root store_whole
+		[[ $status != 0 ]] || ok ctr images remove --sync two:1
+		ROOT=$T/small/root store_empty
+	done
+	# Both were seen.
+	grep -q ': 0' "$T/sizes" && grep -q ': 1' "$T/sizes" || fail "$(<"$T/sizes")"
+	ok ctr images import -q "$T/2.tar"
+	mount -t tmpfs -o size=64k out "$T/out.d"
+	refused 1 "No space left" ctr images export "$T/out.d/x.tar" two:1
+	[[ -z $(ls -A "$T/out.d") ]]
+	refused 1 "No space left" ctr images export /dev/full two:1
+	umount "$T/out.d"
+	ROOT=$T/small/root all_gone
+	coffer_stop
+	umount "$T/small"
+}
