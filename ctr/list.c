@@ -41,23 +41,27 @@ list_fetch(struct ctr *c, const struct method *m, void *req, struct arena *a, st
 	const struct field *records = field_records(m->rep), *next = field_named(m->rep, "next");
 	const struct field *after = field_named(m->req, "after");
 	void *rep = arena_calloc(a, 1, m->rep->size);
+	size_t size = records->sub->size, room = 0;
 	struct list all = { .v = NULL };
 	bool again;
 
 	do {
 		const struct list *page = (const struct list *)((char *)rep + records->offset);
-		size_t size = records->sub->size;
-		char *grown;
+		void *grown;
 		int r = ctr_call(c, m, req, a, rep, e);
 
 		if (r < 0)
 			return r;
-		grown = arena_calloc(a, all.n + page->n + 1, size);
-		if (all.n > 0)
-			memcpy(grown, all.v, all.n * size);
+		if (all.v == NULL || all.n + page->n > room) {
+			room = 2 * (all.n + page->n) + 1;
+			grown = arena_calloc(a, room, size);
+			if (all.n > 0)
+				memcpy(grown, all.v, all.n * size);
+			all.v = grown;
+		}
 		if (page->n > 0)
-			memcpy(grown + all.n * size, page->v, page->n * size);
-		all = (struct list){ grown, all.n + page->n };
+			memcpy((char *)all.v + all.n * size, page->v, page->n * size);
+		all.n += page->n;
 		again = next != NULL && *(const char **)((char *)rep + next->offset) != NULL;
 		if (again)
 			*(const char **)((char *)req + after->offset) = *(

@@ -79,12 +79,13 @@ static void
 cell_print(FILE *to, const char *text, size_t width, bool last)
 {
 	size_t bytes = text_cut(text, width), shown = text_width(text);
+	size_t blanks = GAP + (shown < width ? width - shown : 0);
 
-	(void)fwrite(text, 1, bytes, to);
+	(void)fwrite_unlocked(text, 1, bytes, to);
 	if (last)
-		(void)fputc('\n', to);
-	else
-		(void)fprintf(to, "%*s", (int)(GAP + (shown < width ? width - shown : 0)), "");
+		(void)fputc_unlocked('\n', to);
+	for (size_t i = 0; !last && i < blanks; i++)
+		(void)fputc_unlocked(' ', to);
 }
 
 void

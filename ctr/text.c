@@ -47,13 +47,28 @@ code_harmless(uint32_t c)
 		 (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069));
 }
 
+/* Bytes at the start that are printable ASCII: nearly all there is. */
+static size_t
+plain_length(const char *text, size_t n)
+{
+	size_t at = 0;
+
+	while (at < n && text[at] >= ' ' && text[at] < 0x7f)
+		at++;
+	return at;
+}
+
 void
 text_clean_n(struct buf *out, const char *text, size_t n)
 {
 	while (n > 0) {
 		uint32_t code = 0;
-		size_t len = text_char(text, n, &code);
+		size_t len = plain_length(text, n);
 
+		if (len > 0)
+			code = ' ';
+		else
+			len = text_char(text, n, &code);
 		if (len > 0 && code_harmless(code)) {
 			(void)buf_add(out, text, len);
 		} else if (len > 1) {

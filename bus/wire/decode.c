@@ -22,10 +22,17 @@ struct survey {
 	size_t nodes;
 };
 
+/* A field, and which entry of its list is in hand, counted from 1; 0: it is no list. */
+struct place {
+	const char *name;
+	uint32_t entry;
+};
+
 struct decoder {
 	struct arena *a;
 	struct err *e;
-	char path[160]; /* of the field in hand: "layers[3].digest" */
+	struct place at[WIRE_DEPTH_MAX + 1]; /* the way to the field in hand */
+	unsigned depth;
 };
 
 static int
@@ -143,17 +150,36 @@ survey_value(struct survey *sv, unsigned depth)
 	}
 }
 
+/* "layers[3].digest", into text */
+static const char *
+path_text(const struct decoder *d, char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < d->depth && n < size; i++) {
+		n += (size_t)snprintf(text + n, size - n, "%s%s", i > 0 ? "." : "", d->at[i].name);
+		if (d->at[i].entry > 0 && n < size)
+			n += (size_t)snprintf(text + n, size - n, "[%u]", d->at[i].entry - 1);
+	}
+	return d->depth == 0 ? "message" : text;
+}
+
 static int
 bad(struct decoder *d, const char *what)
 {
+	char path[160];
+
 	return err_set(
-	    d->e, ERR_INVALID_ARGUMENT, "%s: %s", d->path[0] == '\0' ? "message" : d->path, what);
+	    d->e, ERR_INVALID_ARGUMENT, "%s: %s", path_text(d, path, sizeof(path)), what);
 }
 
 static int
 too_many(struct decoder *d, size_t n, const struct field *f)
 {
-	return err_set(d->e, ERR_INVALID_ARGUMENT, "%s: %zu %s, at most %u are allowed", d->path, n,
+	char path[160];
+
+	return err_set(d->e, ERR_INVALID_ARGUMENT, "%s: %zu %s, at most %u are allowed",
+	    path_text(d, path, sizeof(path)), n,
 	    f->kind == FIELD_STR || f->kind == FIELD_BIN ? "bytes" : "entries", f->max);
 }
 
@@ -165,7 +191,7 @@ is_utf8(const char *text, size_t n)
 	size_t len;
 
 	for (; n > 0; text += len, n -= len) {
-		len = utf8_char(text, n, &c);
+		len = (unsigned char)*text < 0x80 ? 1 : utf8_char(text, n, &c);
 		if (len == 0)
 			return false;
 	}
@@ -230,7 +256,7 @@ static int
 decode_recs(struct decoder *d, const struct field *f, const msgpack_object *o, struct list *to)
 {
 	const msgpack_object_array *l = &o->via.array;
-	size_t at = strlen(d->path);
+	struct place *at = &d->at[d->depth - 1];
 
 	if (o->type != MSGPACK_OBJECT_ARRAY)
 		return bad(d, "must be a list");
@@ -240,12 +266,12 @@ decode_recs(struct decoder *d, const struct field *f, const msgpack_object *o, s
 	for (to->n = 0; to->n < l->size; to->n++) {
 		int r;
 
-		(void)snprintf(d->path + at, sizeof(d->path) - at, "[%u]", to->n);
+		at->entry = to->n + 1;
 		r = decode_rec(d, f->sub, &l->ptr[to->n], (char *)to->v + to->n * f->sub->size);
 		if (r < 0)
 			return r;
 	}
-	d->path[at] = '\0';
+	at->entry = 0;
 	return 0;
 }
 
@@ -313,42 +339,48 @@ decode_value(struct decoder *d, const struct field *f, const msgpack_object *o, 
 	return bad(d, "is of a kind that cannot be decoded");
 }
 
-/* The value of this key; the first one counts when a key comes twice. nil means absent. */
+static bool
+is_key(const msgpack_object *k, const char *name, size_t n)
+{
+	return k->type == MSGPACK_OBJECT_STR && k->via.str.size == n &&
+	       memcmp(k->via.str.ptr, name, n) == 0;
+}
+
+/* The value of this key; the first one counts when a key comes twice. nil means absent. *next: how many
+ * entries at the start were those of fields before this one, in their order, as our encoder writes
+ * them. */
 static const msgpack_object *
-lookup(const msgpack_object_map *m, const char *name)
+lookup(const msgpack_object_map *m, const char *name, uint32_t *next)
 {
 	size_t n = strlen(name);
 
-	for (uint32_t i = 0; i < m->size; i++) {
-		const msgpack_object *k = &m->ptr[i].key;
-
-		if (k->type == MSGPACK_OBJECT_STR && k->via.str.size == n &&
-		    memcmp(k->via.str.ptr, name, n) == 0)
+	for (uint32_t i = *next; i < m->size; i++)
+		if (is_key(&m->ptr[i].key, name, n)) {
+			*next += i == *next;
 			return m->ptr[i].val.type == MSGPACK_OBJECT_NIL ? NULL : &m->ptr[i].val;
-	}
+		}
 	return NULL;
 }
 
 static int
 decode_rec(struct decoder *d, const struct schema *s, const msgpack_object *o, void *rec)
 {
-	size_t at = strlen(d->path);
+	uint32_t next = 0;
 
 	if (o->type != MSGPACK_OBJECT_MAP)
 		return bad(d, "must be a map");
 	for (unsigned i = 0; i < s->nfields; i++) {
 		const struct field *f = &s->fields[i];
-		const msgpack_object *v = lookup(&o->via.map, f->name);
+		const msgpack_object *v = lookup(&o->via.map, f->name, &next);
 		int r;
 
-		(void)snprintf(
-		    d->path + at, sizeof(d->path) - at, "%s%s", at > 0 ? "." : "", f->name);
+		d->at[d->depth++] = (struct place){ .name = f->name };
 		if (v == NULL && f->must)
 			return bad(d, "missing");
 		r = v == NULL ? 0 : decode_value(d, f, v, (char *)rec + f->offset);
 		if (r < 0)
 			return r;
-		d->path[at] = '\0';
+		d->depth--;
 	}
 	return 0;
 }

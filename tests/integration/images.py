@@ -65,13 +65,15 @@ def many(state, number):
     content = Actor(state, "content")
     targets = [document(content, {"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "n": i}, INDEX)
                for i in range(100)]
-    waiting = {content.send("image_create", {
-        "name": f"registry.example.com/team/image-{i:06}:v1", "target": targets[i % 100],
-        "labels": {"n": str(i)}}) for i in range(int(number))}
-    while waiting:
-        envelope, body = content.receive()
-        assert envelope["kind"] == "reply", body
-        waiting.remove(envelope["id"])
+    waiting = 0
+    for i in range(int(number)):
+        content.send("image_create", {"name": f"registry.example.com/team/image-{i:06}:v1",
+                                      "target": targets[i % 100], "labels": {"n": str(i)}})
+        waiting += 1
+        while waiting == 100 or (waiting > 0 and i + 1 == int(number)):
+            envelope, body = content.receive()
+            assert envelope["kind"] == "reply", body
+            waiting -= 1
 
 
 if __name__ == "__main__":
