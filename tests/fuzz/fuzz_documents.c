@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_documents - what registries serve: index, manifest, image config, and the container's spec made
- * from such a config. The first byte is the number of layers.
+ * from such a config; and docker's logins. The first byte is the number of layers.
  */
 #include <string.h>
 
 #include "lib/base/arena.h"
 #include "lib/base/auto.h"
+#include "lib/oci/dockerconfig.h"
 #include "lib/oci/document.h"
 #include "lib/oci/image_config.h"
 #include "lib/oci/json.h"
@@ -36,6 +37,24 @@ document(const void *data, size_t n, const char *type)
 		(void)oci_doc_choose(&d, &host);
 		MUST(strlen(oci_doc_platforms(&d, text, sizeof(text))) < sizeof(text));
 	}
+}
+
+/* docker's config.json and a helper's answer: a login is whole or there is none. */
+static void
+login(const void *data, size_t n)
+{
+	AUTO(arena_free) struct arena a = ARENA_ZERO;
+	struct registry_auth auth = { .host = NULL };
+	const char *helper = NULL;
+	struct err e = ERR_ZERO;
+	int r = dockerconfig_find(data, n, "fuzz", "docker.io", &a, &auth, &helper, &e);
+
+	MUST(r >= 0 || e.msg[0] != '\0');
+	MUST(r != 1 || helper != NULL || auth.identity_token != NULL ||
+	     (auth.username != NULL && auth.password != NULL));
+	auth = (struct registry_auth){ .host = NULL };
+	r = dockerconfig_answer(data, n, "fuzz", &a, &auth, &e);
+	MUST(r < 0 || auth.identity_token != NULL || auth.password != NULL);
 }
 
 /* A spec is made of whatever image config was taken, and is JSON. */
@@ -74,6 +93,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (oci_config_parse(data + 1, n - 1, data[0] % 4, &c, &e) == 0)
 		MUST(c.nlayers == data[0] % 4U);
 	container(data + 1, n - 1);
+	login(data + 1, n - 1);
 	return 0;
 }
 
@@ -104,6 +124,10 @@ fuzz_seeds(fuzz_seed_fn *seed, void *arg)
 		"\1{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\","
 		"\"diff_ids\":[\"" D "\"]},\"config\":{}}",
 		"\6{\"schemaVersion\":1,\"name\":\"x\",\"fsLayers\":[]}",
+		"\1{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"bWU6c2VjcmV0\","
+		"\"identitytoken\":\"\",\"username\":\"u\",\"password\":\"p\"}},"
+		"\"credHelpers\":{\"gcr.io\":\"gcloud\"}}",
+		"\1{\"ServerURL\":\"x\",\"Username\":\"<token>\",\"Secret\":\"s\"}",
 		"\6[[[[[[[[[[[[]]]]]]]]]]]]",
 		"\6{\"a\":1e400,\"b\":-0,\"c\":null,\"d\":true,\"e\":\"\\ud83d\\ude00\"}",
 	};

@@ -131,6 +131,14 @@ evil_push()
 	evil_stop
 }
 
+@test "a token to push with is asked for as one" {
+	evil_start
+	ok ctr images push "$EVIL/bearer/busybox:1" "$(pulled busybox)"
+	(($(evil_seen 'GET /token/bearer\?service=coffer-test&scope=repository%3Abearer%2Fbusybox%3Apull%2Cpush') == 1)) ||
+	    fail "$(curl -s "http://$EVIL/seen")"
+	evil_stop
+}
+
 @test "a registry that sends the upload elsewhere, one that takes it for another" {
 	evil_start
 	MAY_PRINT=1 refused 1 'where to upload' ctr images push "$EVIL/pushaway/busybox:1" "$(pulled busybox)"

@@ -248,6 +248,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.writes += 1
             busy = mode == "pushbusy" and self.server.writes % 3 == 0
+        if mode == "bearer" and self.headers.get("Authorization") != "Bearer token-of-bearer":
+            self.body()
+            self.whole_server(mode, False)
+            return
         if busy:
             self.body()
             self.failed(503, "UNAVAILABLE", "come back later", Retry_After="0")

@@ -22,6 +22,7 @@
 #include "workers/content/remote_private.h"
 
 #define REDIRECTS_MAX 8
+#define CONNECT_MAX 3600000 /* ms */
 
 void
 wipe(char **text)
@@ -115,6 +116,20 @@ place_login(struct place *p, const struct remote_opts *o, bool registry)
 	}
 }
 
+/* Headers come from clients too: each is one line with a name. */
+static int
+headers_check(const struct registry_host *h, struct err *e)
+{
+	for (uint32_t i = 0; i < h->headers.n; i++) {
+		const char *line = h->headers.v[i];
+
+		if (strpbrk(line, "\r\n") != NULL || strchr(line, ':') == NULL || line[0] == ':')
+			return err_set(
+			    e, ERR_INVALID_ARGUMENT, "a header is one line: Name: value");
+	}
+	return 0;
+}
+
 static int
 place_add(struct remote *r, const struct registry_host *h, const struct remote_opts *o,
     bool registry, struct err *e)
@@ -123,7 +138,8 @@ place_add(struct remote *r, const struct registry_host *h, const struct remote_o
 	const char *path = "/v2";
 	bool https = true;
 
-	if (h->url != NULL && hosts_url(h->url, &https, p->name, sizeof(p->name), &path, e) < 0)
+	if (headers_check(h, e) < 0 ||
+	    (h->url != NULL && hosts_url(h->url, &https, p->name, sizeof(p->name), &path, e) < 0))
 		return -(int)e->code;
 	if (h->url == NULL)
 		(void)snprintf(p->name, sizeof(p->name), "%s", reference_registry(&r->ref));
@@ -144,7 +160,9 @@ place_add(struct remote *r, const struct registry_host *h, const struct remote_o
 	p->cert = bytes_copy(h->cert);
 	p->key = bytes_copy(h->key);
 	p->headers = strs_copy(h->headers);
-	p->connect_ms = h->connect_ms != 0 ? (unsigned)h->connect_ms : o->connect_s * 1000;
+	p->connect_ms = h->connect_ms == 0	      ? o->connect_s * 1000
+			: h->connect_ms > CONNECT_MAX ? CONNECT_MAX
+						      : (unsigned)h->connect_ms;
 	place_login(p, o, registry);
 	r->nplaces++;
 	return 0;
@@ -310,7 +328,8 @@ req_failed(struct remote_req *q, struct remote_result *res)
 	if (q->before.code != ERR_NONE)
 		(void)err_set(
 		    &res->err, q->worst.code, "%.240s; and %.240s", q->worst.msg, q->before.msg);
-	if (q->retry)
+	/* What the last place knows for sure will not change by asking again. */
+	if (q->retry && q->worst.code != ERR_NOT_FOUND && q->worst.code != ERR_PERMISSION_DENIED)
 		res->again = REMOTE_RETRY;
 	res->after_s = q->after_s;
 	req_end(q, res);
