@@ -152,6 +152,20 @@ scenario() { timeout -k 2 120 /usr/bin/python3 "$BATS_TEST_DIRNAME/images.py" "$
 	ctr images label --replace-all "$BUSYBOX" >/dev/null
 }
 
+# --- tag -------------------------------------------------------------------------------------------
+
+@test "tag: several names; one that is taken only with --force" {
+	ok ctr images tag "$BUSYBOX" example.com/a:1 example.com/b
+	assert_is $'example.com/a:1\nexample.com/b:latest'
+	refused 1 'example.com/a:1 exists: --force' ctr images tag "$LAYERS" example.com/a:1
+	ok ctr images tag --force "$LAYERS" example.com/a:1
+	[[ $(ctr images list --format json name==example.com/a:1 | jq -r '.[0].target.digest') == \
+	    $(ctr images list --format json "name==$LAYERS" | jq -r '.[0].target.digest') ]]
+	refused 2 '.' ctr images tag "$BUSYBOX" $'bad\e[31mname'
+	[[ $stderr != *$'\e'* ]]
+	ok ctr images remove example.com/a:1 example.com/b:latest
+}
+
 # --- mount -----------------------------------------------------------------------------------------
 
 @test "mount: the image's files, read-only; unmount leaves nothing" {

@@ -361,6 +361,37 @@ test_text_is_utf8(void **state)
 	}
 }
 
+/* Other encoders have orders of their own; of a key that comes twice the first one counts. */
+static void
+test_keys_in_any_order(void **state)
+{
+	static const char *const forms[] = { "\x82\xa5limit\x05\xa5"
+					     "after\xa1x",
+		"\x82\xa5"
+		"after\xa1x\xa5limit\x05",
+		"\x83\xa5limit\x05\xa4what\x01\xa5"
+		"after\xa1x",
+		"\x83\xa5"
+		"after\xa1x\xa5limit\x05\xa5"
+		"after\xa1y",
+		"\x84\xa5limit\x05\xa5limit\x06\xa5"
+		"after\xa1x\xa5"
+		"after\xa1y" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(forms); i++) {
+		AUTO(arena_free) struct arena a = ARENA_ZERO;
+		struct image_list_req req;
+		struct err e = ERR_ZERO;
+
+		assert_int_equal(
+		    wire_decode(&image_list_req_schema, forms[i], strlen(forms[i]), &a, &req, &e),
+		    0);
+		assert_int_equal(req.limit, 5);
+		assert_string_equal(req.after, "x");
+	}
+}
+
 static void
 test_nested_field_is_named(void **state)
 {
@@ -646,6 +677,7 @@ main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_text_with_nul),
 		cmocka_unit_test(test_text_is_utf8),
+		cmocka_unit_test(test_keys_in_any_order),
 		cmocka_unit_test(test_nested_field_is_named),
 		cmocka_unit_test(test_unknown_keys_are_skipped),
 		cmocka_unit_test(test_claims),
