@@ -4,7 +4,9 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "ctr/progress.h"
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/base/ident.h"
@@ -12,6 +14,33 @@
 
 #define LEASE_S (24 * 3600)
 #define GC_REF "containerd.io/gc.ref."
+
+/* --- watching --------------------------------------------------------------------------------------- */
+
+void
+blobs_watch(struct ctr *c, bool wanted)
+{
+	if (wanted && isatty(STDERR_FILENO))
+		c->progress = progress_new(c->loop, stderr, false);
+}
+
+void
+blobs_watched(struct ctr *c, bool done)
+{
+	progress_end(&c->progress, done);
+}
+
+void
+blobs_tell(struct ctr *c, const char *name, const char *state, uint64_t offset, uint64_t total)
+{
+	struct pull_item item = {
+		.kind = "blob", .digest = name, .state = state, .offset = offset, .total = total
+	};
+	const struct pull_item_list one = { .v = &item, .n = 1 };
+
+	if (c->progress != NULL && total > BLOB_PIECE)
+		progress_update(c->progress, &one);
+}
 
 /* --- reading -------------------------------------------------------------------------------------- */
 
@@ -77,6 +106,7 @@ blob_copy(struct ctr *c, const struct oci_desc *d, blob_sink_fn *sink, void *arg
 			r = sink(arg, rep.data.p, rep.data.n, e);
 		if (r == 0)
 			at += rep.data.n;
+		blobs_tell(c, d->digest.text, at < d->size ? "exporting" : "done", at, d->size);
 	}
 	return r;
 }
@@ -108,7 +138,8 @@ struct upload {
 	struct ctr *c;
 	char ref[16 + 2 * 12];
 	const char *want; /* NULL: any digest */
-	uint64_t at, size;
+	const struct blob_source *src;
+	uint64_t at;
 };
 
 /* 1: the blob is here already. */
@@ -119,7 +150,7 @@ upload_add(struct upload *u, const void *p, size_t n, struct err *e)
 	struct ingest_write_req req = { .ref = u->ref,
 		.offset = u->at,
 		.data = { .p = p, .n = (uint32_t)n },
-		.total = u->size == BLOB_TO_END ? 0 : u->size,
+		.total = u->src->size == BLOB_TO_END ? 0 : u->src->size,
 		.expected = u->want };
 	struct ingest_info rep;
 	int r = ctr_call(u->c, &content_ingest_write_method, &req, &a, &rep, e);
@@ -160,45 +191,67 @@ upload_abort(struct upload *u)
 	u->c->caught = caught;
 }
 
+/* The next piece of the source, less than a whole one at its end only. */
+static int
+upload_fill(struct upload *u, char *piece, size_t *ret_n, struct err *e)
+{
+	size_t n = 0, got = 1;
+	int r = 0;
+
+	while (r == 0 && got > 0 && n < BLOB_PIECE) {
+		r = u->src->read(u->src->arg, piece + n, BLOB_PIECE - n, &got, e);
+		n += got;
+	}
+	*ret_n = n;
+	if (r == 0 && u->src->size != BLOB_TO_END && u->at + n > u->src->size)
+		return err_set(e, ERR_INVALID_ARGUMENT, "more than the %llu bytes it should have",
+		    (unsigned long long)u->src->size);
+	return r;
+}
+
 /* 1: it is here already. */
 static int
-upload_run(struct upload *u, blob_source_fn *source, void *arg, struct err *e)
+upload_run(struct upload *u, struct err *e)
 {
 	AUTO(free_ptr) char *piece = xcalloc(1, BLOB_PIECE);
-	size_t n = 1, got;
+	uint64_t size = u->src->size;
+	size_t n = BLOB_PIECE;
 	int r = 0;
 
 	/* The first one is sent even when it is empty: it makes the ingest. */
-	for (bool first = true; r == 0 && (n > 0 || first); first = false) {
-		for (n = 0, got = 1; r == 0 && got > 0 && n < BLOB_PIECE; n += got)
-			r = source(arg, piece + n, BLOB_PIECE - n, &got, e);
-		if (r == 0 && u->size != BLOB_TO_END && u->at + n > u->size)
-			return err_set(e, ERR_INVALID_ARGUMENT,
-			    "more than the %llu bytes it should have", (unsigned long long)u->size);
+	for (bool first = true; r == 0 && n == BLOB_PIECE; first = false) {
+		r = upload_fill(u, piece, &n, e);
 		if (r == 0 && (n > 0 || first))
 			r = upload_add(u, piece, n, e);
+		if (size != BLOB_TO_END)
+			blobs_tell(u->c, u->want != NULL ? u->want : u->src->name,
+			    r < 0	    ? "failed"
+			    : r == 1	    ? "exists"
+			    : u->at == size ? "done"
+					    : "importing",
+			    u->at, size);
 	}
-	if (r == 0 && u->size != BLOB_TO_END && u->at != u->size)
+	if (r == 0 && size != BLOB_TO_END && u->at != size)
 		return err_set(e, ERR_INVALID_ARGUMENT, "%llu bytes of %llu",
-		    (unsigned long long)u->at, (unsigned long long)u->size);
+		    (unsigned long long)u->at, (unsigned long long)size);
 	return r;
 }
 
 int
-blob_put(struct ctr *c, const struct digest *want, uint64_t size, blob_source_fn *source, void *arg,
+blob_put(struct ctr *c, const struct digest *want, const struct blob_source *src,
     struct oci_desc *ret, struct err *e)
 {
-	struct upload u = { .c = c, .want = want == NULL ? NULL : want->text, .size = size };
+	struct upload u = { .c = c, .want = want == NULL ? NULL : want->text, .src = src };
 	char random[2 * 12 + 1];
 	int r;
 
 	ident_random(random, 12);
 	(void)snprintf(u.ref, sizeof(u.ref), "ctr-%s", random);
-	r = upload_run(&u, source, arg, e);
+	r = upload_run(&u, e);
 	if (r == 0)
 		r = upload_commit(&u, ret, e);
 	else if (r == 1 && ret != NULL)
-		ret->digest = *want, ret->size = size;
+		ret->digest = *want, ret->size = src->size;
 	if (r < 0)
 		upload_abort(&u);
 	return r < 0 ? r : 0;
@@ -226,10 +279,11 @@ int
 blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e)
 {
 	struct text_source s = { .text = text };
+	const struct blob_source src = { .read = text_read, .arg = &s, .size = text->len };
 	struct digest d;
 
 	digest_of(DIGEST_SHA256, buf_str(text), text->len, &d);
-	return blob_put(c, &d, text->len, text_read, &s, ret, e);
+	return blob_put(c, &d, &src, ret, e);
 }
 
 /* --- labels and leases ---------------------------------------------------------------------------- */

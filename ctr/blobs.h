@@ -30,12 +30,19 @@ int blob_text(struct ctr *c, const struct oci_desc *d, struct buf *out, struct e
 /* not_found when it is not here, data_loss when it has another size. */
 int blob_check(struct ctr *c, const struct oci_desc *d, struct err *e);
 
-/* Stores what source gives: until its end when size is BLOB_TO_END, else exactly that many bytes. want:
- * the digest it must have, NULL = any. ret (may be NULL) gets digest and size. A blob that is here is not
- * read again. */
+/* Bytes to be stored. */
+struct blob_source {
+	blob_source_fn *read;
+	void *arg;
+	uint64_t size;	  /* exactly so many; BLOB_TO_END: until read gives none */
+	const char *name; /* for who watches, while there is no digest */
+};
 #define BLOB_TO_END UINT64_MAX
-int blob_put(struct ctr *c, const struct digest *want, uint64_t size, blob_source_fn *source,
-    void *arg, struct oci_desc *ret, struct err *e);
+
+/* Stores what src gives. want: the digest it must have, NULL = any. ret (may be NULL) gets digest and
+ * size. A blob that is here is not read again. */
+int blob_put(struct ctr *c, const struct digest *want, const struct blob_source *src,
+    struct oci_desc *ret, struct err *e);
 int blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e);
 
 /* The labels by which a document keeps what it refers to from garbage collection, as containerd's clients
@@ -50,5 +57,13 @@ int blob_refer_manifest(struct ctr *c, const struct oci_desc *d, const struct oc
  * nothing else holds, and is fine without a beginning. */
 int lease_begin(struct ctr *c, struct err *e);
 int lease_end(struct ctr *c, struct err *e);
+
+/* On a terminal, bars on stderr for blobs of more than a piece, from here to the end of the command. */
+void blobs_watch(struct ctr *c, bool wanted);
+/* The bars stay as they are; done: it went well. Also when nobody watches. */
+void blobs_watched(struct ctr *c, bool done);
+/* What goes on with a blob, or with what has that name. */
+void
+blobs_tell(struct ctr *c, const char *name, const char *state, uint64_t offset, uint64_t total);
 
 #endif

@@ -78,10 +78,13 @@ layer_repack(struct convert *v, const struct oci_desc *layer, const struct diges
     struct oci_desc *to, struct err *e)
 {
 	AUTO(recompress_free) struct recompress *r = NULL;
+	struct blob_source src = { .read = recompress_read, .size = BLOB_TO_END };
 	int s = recompress_new(v->c, layer, v->to, &r, e);
 
-	if (s < 0 || (s = blob_put(v->c, NULL, BLOB_TO_END, recompress_read, r, to, e)) < 0)
+	src.arg = r;
+	if (s < 0 || (s = blob_put(v->c, NULL, &src, to, e)) < 0)
 		return s;
+	blobs_tell(v->c, layer->digest.text, "done", layer->size, layer->size);
 	return recompress_check(r, diff_id, e);
 }
 
@@ -275,7 +278,9 @@ convert_run(struct convert *v, const char *from, const char *name, struct err *e
 
 	if (r < 0)
 		return r;
+	blobs_watch(v->c, true);
 	r = walk_image(v->c, &target, &v->wanted, on_document, v, e);
+	blobs_watched(v->c, r == 0);
 	if (r < 0)
 		return r == -ERR_CANCELLED ? r : err_wrap(e, "image %s", im->name);
 	return image_name(v, name, made_of(v, &target.digest), e);

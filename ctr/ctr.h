@@ -74,8 +74,9 @@ struct ctr {
 	const char *address, *ns;
 	bool ns_given; /* by option or environment */
 	bool debug, no_daemon;
-	uint64_t timeout_ms; /* 0 = as each command thinks */
-	char *lease;	     /* what requests make belongs to it; see blobs.h */
+	uint64_t timeout_ms;	   /* 0 = as each command thinks */
+	struct progress *progress; /* of blobs that come and go; NULL: nobody looks. See blobs.h */
+	char *lease;		   /* what requests make belongs to it; see blobs.h */
 	struct loop *loop;
 	struct client *client;
 

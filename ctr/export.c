@@ -281,5 +281,10 @@ images_export(struct ctr *c, const struct opts *o, struct err *e)
 		r = ctr_catch(c, e);
 	for (uint32_t i = 1; r == 0 && i < o->args.n; i++)
 		r = image_add(&x, o->args.v[i], e);
-	return r < 0 ? r : archive_write(&x, to, e);
+	if (r < 0)
+		return r;
+	blobs_watch(c, true);
+	r = archive_write(&x, to, e);
+	blobs_watched(c, r == 0);
+	return r;
 }

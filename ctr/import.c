@@ -197,6 +197,7 @@ static int
 read_blob(struct import *im, const struct archive_file *f, struct err *e)
 {
 	struct source s = { .in = im->in };
+	struct blob_source src = { .read = source_read, .arg = &s };
 	struct digest want;
 	bool named = layout_path_parse(f->path, &want);
 	struct item *ent = item_find(im, f->path);
@@ -213,7 +214,9 @@ read_blob(struct import *im, const struct archive_file *f, struct err *e)
 	if ((r = source_head(&s, e)) < 0)
 		return r;
 	memcpy(ent->magic, s.head, MAGIC_MAX);
-	return blob_put(im->c, named ? &want : NULL, f->size, source_read, &s, &ent->blob, e);
+	src.size = f->size;
+	src.name = ent->path;
+	return blob_put(im->c, named ? &want : NULL, &src, &ent->blob, e);
 }
 
 static int
@@ -681,8 +684,11 @@ static int
 import_run(struct import *im, bool json, struct err *e)
 {
 	char show[160];
-	int r = read_all(im, e);
+	int r;
 
+	blobs_watch(im->c, !json && !opts_flag(im->o, "quiet"));
+	r = read_all(im, e);
+	blobs_watched(im->c, r == 0);
 	if (r == 0)
 		r = plan_all(im, e);
 	if (r == 0)

@@ -55,7 +55,13 @@ is(const char *state, const char *name)
 static bool
 moving(const char *state)
 {
-	return is(state, "downloading") || is(state, "uploading");
+	static const char *const states[] = { "downloading", "uploading", "importing", "exporting",
+		"converting" };
+
+	for (size_t i = 0; i < COUNT(states); i++)
+		if (is(state, states[i]))
+			return true;
+	return false;
 }
 
 /* --- what is known -------------------------------------------------------------------------------- */

@@ -73,6 +73,7 @@ piece_read(struct archive *a, void *arg, const void **ret)
 		return -1;
 	}
 	r->at += r->packed.len;
+	blobs_tell(r->c, r->layer->digest.text, "converting", r->at, r->layer->size);
 	*ret = buf_str(&r->packed);
 	return (la_ssize_t)r->packed.len;
 }

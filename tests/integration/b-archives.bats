@@ -247,6 +247,18 @@ buildah_here() { buildah --storage-driver vfs --root "$T/pr" --runroot "$T/prr" 
 	assert_is linux/amd64
 }
 
+@test "on a terminal large blobs have a bar" {
+	no_images
+	layout_copy big "oci-archive:$T/big.tar:big:1"
+	ok on_terminal --size 110x30 'expect:blob +sha256:[0-9a-f]{12} +done +12.0 MiB' \
+	    'expect:docker.io/library/big:1 sha256:' -- "$COFFER_BUILD/ctr" images import --no-unpack "$T/big.tar"
+	ok on_terminal --size 110x30 'expect:blob +sha256:[0-9a-f]{12} +done +12.0 MiB' \
+	    -- "$COFFER_BUILD/ctr" images export "$T/big2.tar" big:1
+	ok on_terminal --size 110x30 'expect:blob +sha256:[0-9a-f]{12} +(converting +\[=*>? *\]|done) +[0-9.]+ MiB' \
+	    'expect:sha256:[0-9a-f]{64}' -- "$COFFER_BUILD/ctr" images convert --zstd big:1 big:2
+	rm -f "$T"/big*.tar
+}
+
 @test "interrupted, nothing is left: a pipe that is silent, a file half written" {
 	local pid
 
