@@ -121,13 +121,9 @@ teardown_file() { harness_down; }
 		wait "$p" || fail "$(cat "$T"/pull.*)"
 	done
 	n=$(($(registry_gets big) - before))
-	((n <= 6)) || fail "$n downloads of six blobs"
+	((n > 0 && n <= 6)) || fail "$n downloads of six blobs"
 }
-registry_gets()
-{
-	grep -c "http.request.method=GET .*http.request.uri=\"\?/v2/coffer/$1/blobs/.*response completed" \
-	    "$REGISTRY_MAIN_LOG" || true
-}
+registry_gets() { grep -c "\"GET /v2/coffer/$1/blobs/" "$REGISTRY_MAIN_LOG" || true; }
 
 @test "content list: digest, size, age" {
 	ok ctr content list

@@ -236,6 +236,21 @@ blob_row_anywhere(struct txn *t, const struct digest *d, bool shareable, bool *r
 	return r;
 }
 
+bool
+blob_usable(struct content *c, struct txn *t, const char *ns, const struct digest *d, uint64_t size,
+    uint64_t *ret_size)
+{
+	struct err ignored = ERR_ZERO; /* then it is not */
+	bool shared = false;
+	struct key k;
+
+	if (!blobs_has(&c->blobs, d, size, ret_size))
+		return false;
+	blob_key(&k, ns, d);
+	return store_has(t, TABLE_BLOBS, &k) ||
+	       (blob_row_anywhere(t, d, c->options.isolated, &shared, &ignored) == 0 && shared);
+}
+
 int
 blob_row_hold(struct content *c, struct txn *t, const char *ns, const char *digest, int64_t until,
     struct err *e)

@@ -80,6 +80,11 @@ int blob_row_add(struct content *c, struct txn *t, const char *ns, const char *l
     struct err *e);
 int blob_row_put(
     struct content *c, struct txn *t, const char *ns, const struct blob *row, struct err *e);
+/* May ns use the blob without presenting its bytes: has it a row, or another namespace one that it shares
+ * (content-sharing in the configuration, or label containerd.io/namespace.shareable of that namespace)?
+ * false too when its file is not there with this size (0: any). */
+bool blob_usable(struct content *c, struct txn *t, const char *ns, const struct digest *d,
+    uint64_t size, uint64_t *ret_size);
 /* Has any namespace a row for it? shareable: only those whose label shares with all. */
 int
 blob_row_anywhere(struct txn *t, const struct digest *d, bool shareable, bool *ret, struct err *e);

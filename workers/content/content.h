@@ -47,6 +47,7 @@ struct content_options {
 	unsigned retries;	/* attempts without progress before a download is given up */
 	unsigned stall_s;	/* no byte for so long ends an attempt */
 	unsigned connect_s;	/* to be connected in so long */
+	bool isolated;		/* a namespace has to present bytes that another one has */
 	const char *hosts_dir;	/* where hosts.toml files are; see lib/oci/hosts.h */
 };
 

@@ -576,21 +576,17 @@ expected_check(const char *text, struct digest *ret, struct err *e)
 	return text == NULL ? 0 : digest_parse(text, ret, e);
 }
 
-/* Is the blob that is announced here already? The caller's lease gets it. */
+/* Is the blob that is announced here already, or may the namespace share it? The caller's lease gets it. */
 static int
 write_needless(struct content *c, struct call *call, const struct digest *want, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	struct key k;
+	uint64_t size = 0;
 	int r = store_write(c->store, &t, e);
 
-	if (r < 0 || want->text[0] == '\0')
+	if (r < 0 || !blob_usable(c, t, call_ns(call), want, 0, &size))
 		return r;
-	blob_key(&k, call_ns(call), want);
-	if (!store_has(t, TABLE_BLOBS, &k))
-		return 0;
-	if ((r = lease_hold(c, t, call_ns(call), call_lease(call), LEASE_CONTENT, want->text, e)) <
-		0 ||
+	if ((r = blob_row_add(c, t, call_ns(call), call_lease(call), want, size, NULL, 0, e)) < 0 ||
 	    (r = content_commit(c, &t, e)) < 0)
 		return r;
 	return err_set(e, ERR_ALREADY_EXISTS, "blob %s is here already", want->text);

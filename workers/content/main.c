@@ -41,6 +41,19 @@ option_read(
 }
 
 static int
+sharing_read(struct worker *w, bool *isolated, struct err *e)
+{
+	const char *text = worker_option(w, "content-sharing");
+
+	if (text == NULL || strcmp(text, "shared") == 0 || strcmp(text, "isolated") == 0)
+		*isolated = text != NULL && strcmp(text, "isolated") == 0;
+	else
+		return err_set(e, ERR_INVALID_ARGUMENT,
+		    "option content-sharing = \"%s\": shared or isolated is wanted", text);
+	return 0;
+}
+
+static int
 on_open(struct worker *w, void **ret_state, struct err *e)
 {
 	struct content *c = xcalloc(1, sizeof(*c));
@@ -70,6 +83,8 @@ on_start(struct worker *w, void *state, struct err *e)
 		return r;
 	if (worker_option(w, "hosts-dir") != NULL)
 		o->hosts_dir = worker_option(w, "hosts-dir");
+	if ((r = sharing_read(w, &o->isolated, e)) < 0)
+		return r;
 	c->loop = worker_loop(w);
 	r = content_up(c, path, worker_board(w), e);
 	if (r < 0)

@@ -71,6 +71,18 @@ pull_ingests(const struct content *c, const char *ns, struct arena *a, uint32_t 
 		}
 }
 
+bool
+pull_may_use(const struct pull *p, const struct digest *d, uint64_t size, uint64_t *ret_size)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct err ignored = ERR_ZERO; /* then it is downloaded */
+
+	if (!p->c->options.isolated)
+		return blobs_has(&p->c->blobs, d, size, ret_size);
+	return store_read(p->c->store, &t, &ignored) == 0 &&
+	       blob_usable(p->c, t, p->ns, d, size, ret_size);
+}
+
 void
 pull_blame(struct err *e)
 {

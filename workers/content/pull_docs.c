@@ -305,7 +305,7 @@ doc_here(struct pull *p)
 	struct err ignored = ERR_ZERO; /* not readable: fetched again */
 	uint64_t size = 0;
 
-	if (got.digest.text[0] == '\0' || !blobs_has(&p->c->blobs, &got.digest, got.size, &size) ||
+	if (got.digest.text[0] == '\0' || !pull_may_use(p, &got.digest, got.size, &size) ||
 	    !doc_whole(p, &got) || tree_doc(p->c, &got.digest, got.media_type, &doc, &ignored) < 0)
 		return false;
 	got.size = size;

@@ -391,7 +391,7 @@ part_pump(struct pull_part *part, unsigned most)
 			verify_start(part);
 		return;
 	}
-	if (blobs_has(&p->c->blobs, &part->desc.digest, 0, &size) && size == part->desc.size)
+	if (pull_may_use(p, &part->desc.digest, 0, &size) && size == part->desc.size)
 		part_here(part);
 	else if (!counts(part) || p->downloading < most)
 		download_start(part);

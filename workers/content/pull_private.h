@@ -132,6 +132,8 @@ void pull_reply(struct pull *p, const struct image_pull_rep *rep);
 /* The blob of part came: it gets its row and event, in one transaction with those that come soon behind
  * it; from there on others may see it. */
 void pull_came(struct pull_part *part);
+/* Is the blob here, and for this namespace to use without downloading it? size 0: any. */
+bool pull_may_use(const struct pull *p, const struct digest *d, uint64_t size, uint64_t *ret_size);
 
 /* pull_docs.c: looks at the documents that are left, then at the parts. */
 void docs_next(struct pull *p);
