@@ -213,3 +213,27 @@ evil_push()
 	run ! grep -rE 'secret|Y29mZmVy' "$T/cofferd.log" "$ROOT"/content/db "$ROOT"/events/db
 	registry_stop auth
 }
+
+@test "tokens: what nobody, a user and an identity may do; to push, and to take blobs over from a repository" {
+	local ref r
+	ref=$(pulled nginx)
+	token_server_start "$T/tokens"
+	registry_start tokens "$T/tokens" token
+	r=127.0.0.1:$REGISTRY_TOKENS_PORT
+	MAY_PRINT=1 refused 1 'login' ctr images push "$r/public/nginx:1" "$ref"
+	MAY_PRINT=1 refused 1 'does not accept' ctr images push --user coffer:wrong "$r/public/nginx:1" "$ref"
+	ok ctr images push --user coffer:secret "$r/public/nginx:1" "$ref"
+	ok ctr images pull "$r/public/nginx:1"
+	ok ctr images push --user coffer:secret --format json "$r/private/nginx:1" "$ref"
+	[[ $(jq -s '[.[] | select(.state == "mounted")] | length' <<<"$output") == 4 ]] || fail "$output"
+	grep -qx 'GET coffer repository:private/nginx:pull,push repository:public/nginx:pull' "$T/tokens/token.log" || fail "$(<"$T/tokens/token.log")"
+	refused 1 'login' ctr images pull "$r/private/nginx:1"
+	ok ctr images pull --user coffer:secret "$r/private/nginx:1"
+	same "$ref" "$r/public/nginx:1"
+	mkdir -p "$T/docker"
+	jq -n --arg r "$r" '{auths: {($r): {identitytoken: "identity-secret"}}}' >"$T/docker/config.json"
+	DOCKER_CONFIG=$T/docker ok ctr images push "$r/private/again:1" "$ref"
+	grep -q '^POST coffer repository:private/again:pull,push' "$T/tokens/token.log"
+	registry_stop tokens
+	token_server_stop "$T/tokens"
+}

@@ -3,11 +3,13 @@
 #
 # registry - Debian's docker-registry on a loopback port, by pid.
 #
-#   registry_start NAME FOLDER [open|auth|tls] [PORT]
+#   registry_start NAME FOLDER [open|auth|tls|token] [PORT]
 #	serves FOLDER/storage (kept between starts; may be a link to one that others read too);
 #	sets REGISTRY_NAME_PORT, _PID and _LOG (NAME in capitals). A free port when none is given.
 #	auth: user coffer, password secret. tls: a certificate of FOLDER/ca.pem for localhost,
-#	127.0.0.1, registry.test and registry-1.docker.io.
+#	127.0.0.1, registry.test and registry-1.docker.io. token: asks for tokens of token_server_start.
+#   token_server_start FOLDER	tests/lib/token_server.py; what it is asked for is in FOLDER/token.log
+#   token_server_stop FOLDER
 #   registry_stop NAME
 #   registry_ca FOLDER		makes the CA and certificate, once
 #   free_port			prints a loopback port that nobody listens on
@@ -51,9 +53,34 @@ registry_config()
 	if [[ $kind == tls ]]; then
 		printf '  tls: {certificate: %s/server.pem, key: %s/server.key}\n' "$folder" "$folder"
 	fi
+	if [[ $kind == token ]]; then
+		printf 'auth:\n  token: {realm: "http://127.0.0.1:%s/token", service: coffer-test, issuer: coffer-issuer, rootcertbundle: %s/token.pem}\n' \
+		    "$(<"$folder/token.port")" "$folder"
+	fi
 	if [[ $kind == auth ]]; then
 		printf 'auth:\n  htpasswd: {realm: coffer-test, path: %s/htpasswd}\n' "$folder"
 	fi
+}
+
+token_server_start()
+{
+	local i
+
+	mkdir -p "$1" &&
+	    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=Coffer test tokens" \
+	        -keyout "$1/token.key" -out "$1/token.pem" 2>/dev/null || return 1
+	"${BASH_SOURCE[0]%/*}/token_server.py" "$1/token.key" "$1/token.pem" </dev/null >"$1/token.port" 2>"$1/token.log" 3>&- &
+	echo $! >"$1/token.pid"
+	disown
+	for ((i = 0; i < 200; i++)); do
+		[[ ! -s $1/token.port ]] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+token_server_stop()
+{
+	kill "$(<"$1/token.pid")" 2>/dev/null || true
 }
 
 registry_start()
