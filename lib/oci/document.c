@@ -281,8 +281,8 @@ oci_doc_choose(const struct oci_doc *d, const struct platform *p)
 		const struct oci_desc *m = &d->descs[i];
 		unsigned rank = m->has_platform ? platform_rank(p, &m->platform) : 0;
 
-		/* An index of one entry that says nothing: the config will tell. */
-		if (d->ndescs == 1 && !m->has_platform)
+		/* One that says nothing may be the one, when no other is: what is in it will tell. */
+		if (!m->has_platform)
 			rank = 1;
 		if (!is_manifest_type(m->media_type) && !is_index_type(m->media_type))
 			rank = 0;

@@ -61,7 +61,8 @@ int oci_doc_image(const struct oci_doc *d, struct err *e);
 /* NULL-safe on a zeroed struct; for AUTO too. */
 void oci_doc_free(struct oci_doc *d);
 
-/* The entry of an index that serves p best, NULL when none does; of equals the first. */
+/* The entry of an index that serves p best, NULL when none does; of equals the first. Entries without a
+ * platform (indexes in indexes, mostly) come last. */
 const struct oci_desc *oci_doc_choose(const struct oci_doc *d, const struct platform *p);
 
 /* "linux/amd64, linux/arm64" of what an index offers, cut to size. */

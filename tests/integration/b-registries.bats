@@ -57,6 +57,39 @@ mirror() { printf '[host."http://%s/v2/%s"]\noverride_path = true\ncapabilities 
 	ok ctr run --rm "$ref" br-multi
 }
 
+@test "indexes in an index, with attestations beside the images: one platform, all, and back again" {
+	local oci=$harness_lib/oci-image layout=$T/nested ref=$REG/x/nested:1
+	mkdir -p "$T/nest/a" "$T/nest/b"
+	echo a >"$T/nest/a/file"
+	echo b >"$T/nest/b/file"
+	images_tar "$T/nest/a" "$T/nest/a.tar"
+	images_tar "$T/nest/b" "$T/nest/b.tar"
+	"$oci" image "$layout" host "gzip:$T/nest/a.tar"
+	"$oci" image "$layout" other --platform linux/s390x "gzip:$T/nest/b.tar"
+	"$oci" artifact "$layout" note
+	"$oci" index "$layout" inner host other note
+	"$oci" index "$layout" outer inner note
+	# skopeo knows of no index in an index.
+	images_copy --all "oci:$layout:inner" "docker://$REG/x/nested:inner"
+	curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' "http://$REG/v2/x/nested/manifests/1" --data-binary \
+	    "@$layout/blobs/sha256/$(jq -r '.manifests[] | select(.annotations[] == "outer") | .digest[7:]' "$layout/index.json")"
+	ok ctr images pull "$ref"
+	[[ $(ctr images info "$ref" | jq '.layers | length') == 1 ]]
+	refused 1 'mips64le' ctr images pull --platform linux/mips64le "$ref"
+	ok ctr images pull --all-platforms "$ref"
+	ok ctr gc
+	ok ctr images pull --verify-only --all-platforms "$ref"
+	ok ctr images push -q "$REG/x/again:1" "$ref"
+	[[ $(skopeo inspect --raw --tls-verify=false "docker://$REG/x/again:1") == "$(skopeo inspect --raw --tls-verify=false "docker://$ref")" ]]
+	ok ctr images remove "$ref"
+	ok ctr gc
+	ok ctr images pull --all-platforms "$REG/x/again:1"
+	ok ctr images remove "$REG/x/again:1"
+	# Of an attestation alone nothing can be run.
+	images_copy "oci:$layout:note" "docker://$REG/x/note:1"
+	MAY_PRINT=1 refused 1 'not a container image' ctr images pull "$REG/x/note:1"
+}
+
 @test "--verify-only: a damaged blob is found, a tag that means something else by now is told" {
 	local ref=$REG/coffer/zstd:latest f
 	ok ctr images pull "$ref"
