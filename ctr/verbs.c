@@ -66,7 +66,9 @@ static const struct opt push_opts[] = {
 	{ "max-uploads", 0, OPT_TEXT, "N", "Most blobs to send at a time.",
 	    "max-concurrent-uploads|max-concurrent-uploaded-layers" },
 	{ "chunk-size", 0, OPT_TEXT, "SIZE",
-	    "Send larger blobs in requests of so many bytes. Default: 64 MiB.", NULL },
+	    "Send larger blobs in requests of so many bytes. Default: in one, or in as many as "
+	    "the registry takes.",
+	    NULL },
 	{ .name = NULL },
 };
 

@@ -103,31 +103,39 @@ same()
 	refused 2 'chunk' ctr images push --chunk-size 10 "$P/c/big:1" "$ref"
 }
 
-# evil_push MODE: pushes busybox there; what is then there is what is here
+# evil_push MODE [OPTION...]: pushes busybox there; what is then there is what is here
 evil_push()
 {
-	ok ctr images push --chunk-size 100k "$EVIL/$1/busybox:1" "$(pulled busybox)"
+	ok ctr images push "${@:2}" "$EVIL/$1/busybox:1" "$(pulled busybox)"
 	[[ $(curl -sf "http://$EVIL/v2/$1/busybox/manifests/1" | sha256sum | cut -c 1-64) == "$(ctr images list --format json |
 	    jq -r --arg n "$REG/coffer/busybox:latest" '.[] | select(.name == $n) | .target.digest[7:]')" ]]
 }
 
 @test "a broken upload goes on where the registry says it is" {
 	evil_start
-	evil_push pushcut
+	evil_push pushcut --chunk-size 100k
 	(($(evil_seen 'GET /v2/pushcut/busybox/blobs/uploads/') >= 1)) || fail "nobody asked how far it came"
 	(($(evil_seen 'POST /v2/pushcut/busybox/blobs/uploads/') == 2)) || fail "it was not one upload each"
+	evil_stop
+	# And in one request: what came of it is not sent again.
+	evil_start
+	evil_push pushcut
+	(($(evil_seen 'PATCH /v2/pushcut/busybox/blobs/uploads/') == 2)) || fail "$(curl -s "http://$EVIL/seen")"
 	evil_stop
 }
 
 @test "an upload that is lost starts over; one that was taken in part goes on there; 503 now and then" {
 	evil_start
-	evil_push pushlost
+	evil_push pushlost --chunk-size 100k
 	evil_stop
 	evil_start
-	evil_push pushless
+	evil_push pushless --chunk-size 100k
 	evil_stop
 	evil_start
-	evil_push pushbusy
+	evil_push pushbusy --chunk-size 100k
+	evil_stop
+	evil_start
+	evil_push push413
 	evil_stop
 }
 

@@ -75,6 +75,7 @@ What is pushed to it is kept in memory:
     pushlost      the same, and then nobody knows of the upload
     pushless      each PATCH is taken but for its last 1000 bytes
     pushbusy      every third request is answered with 503
+    push413       no request may have more than 300,000 bytes
     pushaway      the upload is to go to 169.254.169.254
     pushother     a pushed blob is said to have another digest
 """
@@ -256,6 +257,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.body()
             self.failed(503, "UNAVAILABLE", "come back later", Retry_After="0")
             return
+        if mode == "push413" and int(self.headers.get("Content-Length", 0)) > 300000:
+            self.failed(413, "SIZE_INVALID", "too much at once")
+            self.hang_up()
+            return
         try:
             call(mode, parts, urllib.parse.parse_qs(url.query))
         except (BrokenPipeError, ConnectionResetError):
@@ -285,7 +290,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         srv, upload = self.server, parts[-1]
         have = srv.uploads.get(upload)
         n = int(self.headers["Content-Length"])
-        if have is None or not self.headers["Content-Range"].startswith(f"{len(have)}-"):
+        if have is None or not self.headers.get("Content-Range", "0-").startswith(f"{len(have)}-"):
             self.body()
             self.failed(404 if have is None else 416, "BLOB_UPLOAD_INVALID", "no such upload")
             return

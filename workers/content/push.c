@@ -17,7 +17,6 @@
 #define TELL_MAX 512 /* parts per message, as declared */
 #define PARTS_MAX 16384
 #define MOUNTS_MAX 8
-#define CHUNK (64ULL << 20)
 #define CHUNK_LEAST 4096
 
 static const char *const state_texts[] = {
@@ -377,7 +376,7 @@ content_on_image_push(struct content *c, struct call *call, const struct image_p
 	p->req = req;
 	p->ns = call_ns(call);
 	p->ref = ref;
-	p->chunk = req->chunk != 0 ? req->chunk : CHUNK;
+	p->chunk = req->chunk != 0 ? req->chunk : UINT64_MAX;
 	(void)reference_text(&ref, p->name);
 	r = prepare(p, e);
 	if (r < 0) {

@@ -11,7 +11,8 @@
 #include "workers/content/fetch.h"
 #include "workers/content/push_private.h"
 
-#define SMALL (1ULL << 20) /* bytes of a blob that are sent in one request */
+#define SMALL (1ULL << 20)     /* bytes of a blob that are sent in one request */
+#define CHUNK_LEAST (64 << 10) /* who takes no request of so many bytes takes none */
 
 static void step_run(struct push_part *part);
 
@@ -251,6 +252,21 @@ upload_lost(const struct push_part *part, const struct remote_result *res)
 	       (part->step == STEP_STATUS && res->again != REMOTE_RETRY);
 }
 
+/* 413: the registry, or a proxy before it, wants less at once. */
+static bool
+chunk_halve(struct push_part *part, const struct remote_result *res)
+{
+	uint64_t half = (part->end - part->start) / 2;
+
+	if (status_of(res) != 413 || half < CHUNK_LEAST)
+		return false;
+	if (half < part->push->chunk)
+		part->push->chunk = half;
+	part->step = STEP_STATUS;
+	step_run(part);
+	return true;
+}
+
 /* A request of the upload failed: how far did it come? */
 static void
 upload_failed(struct push_part *part, const struct remote_result *res)
@@ -258,6 +274,8 @@ upload_failed(struct push_part *part, const struct remote_result *res)
 	struct remote_result again = *res;
 	bool asked = part->step == STEP_STATUS;
 
+	if (chunk_halve(part, res))
+		return;
 	if (!upload_lost(part, res)) {
 		if (res->again == REMOTE_RETRY)
 			part->step = STEP_STATUS;
@@ -381,8 +399,10 @@ send_chunk(struct push_part *part)
 		return;
 	}
 	end = part->start + (left < chunk ? left : chunk);
-	range = xasprintf("Content-Range: %llu-%llu", (unsigned long long)part->start,
-	    (unsigned long long)end - 1);
+	if (left < part->desc.size ||
+	    end < part->desc.size) /* a whole one goes as docker sends it */
+		range = xasprintf("Content-Range: %llu-%llu", (unsigned long long)part->start,
+		    (unsigned long long)end - 1);
 	send_request(part, HTTP_PATCH, part->location, end, range, on_sent);
 }
 

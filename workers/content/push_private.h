@@ -12,7 +12,8 @@
  *
  *	CHECK  HEAD: there already? -> done
  *	OPEN   POST, asking to take the blob over from a repository that is known to have it -> done
- *	SEND   PATCH in chunks, each from where the registry says it is (small ones go with COMMIT)
+ *	SEND   PATCH, in chunks when it was told or the registry takes no more, each from where the registry
+ *	       says it is (small ones go with COMMIT)
  *	STATUS a broken upload: GET says how far it came; goes on there, or is opened anew
  *	COMMIT PUT with the digest -> done
  *
@@ -65,7 +66,8 @@ struct push {
 	struct oci_desc target;
 	struct push_part **parts; /* blobs and documents; what names another one comes behind it */
 	size_t nparts;
-	uint64_t chunk, bytes;
+	uint64_t chunk; /* most bytes of a request */
+	uint64_t bytes;
 	struct loop_source *begin, *timer, *end;
 	uint64_t told_ms;
 };
