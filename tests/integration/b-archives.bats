@@ -45,7 +45,7 @@ no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove --
 	assert_is "docker.io/library/mine:1 $(layout_digest busybox)"
 	ok ctr run --rm mine:1 ba-1 echo from an archive
 	assert_is "from an archive"
-	[[ -z $(ctr leases list -q 2>/dev/null) ]]
+	[[ -z $(ctr leases list -q) ]]
 }
 
 @test "a folder, a pipe, and every compression give the same" {
@@ -272,9 +272,30 @@ buildah_here() { buildah --storage-driver vfs --root "$T/pr" --runroot "$T/prr" 
 	wait_until 10 gone "$pid"
 	exec 8>&-
 	assert_no_ingest
-	[[ -z $(ctr images list -q) ]]
+	[[ -z $(ctr images list -q)$(ctr leases list -q) ]]
 	grep -q interrupted "$T/out"
 }
+
+@test "ctr killed: what it stored is held by a lease that ends, and goes with it" {
+	local lease pid
+
+	exec 8<>"$T/pipe"
+	"$COFFER_BUILD/ctr" images import - <"$T/pipe" >"$T/out" 2>&1 3>&- 8>&- &
+	pid=$!
+	head -c $(($(stat -c %s "$T/b.tar") - 2048)) "$T/b.tar" >&8
+	wait_until 10 some_blob
+	kill -KILL "$pid"
+	wait_until 10 gone "$pid"
+	exec 8>&-
+	lease=$(ctr leases list -q)
+	ctr leases list --format json |
+	    jq -e '.[0].labels["containerd.io/gc.expire"] | fromdate - now | . > 86000 and . <= 86400'
+	ctr gc >/dev/null
+	some_blob
+	ok ctr leases delete --sync "$lease"
+	[[ -z $(ctr content list -q)$(find "$ROOT/content/drafts" -type f) ]]
+}
+some_blob() { [[ -n $(ctr content list -q) ]]; }
 assert_no_ingest() { run find "$ROOT/content/drafts" -type f && assert_is ""; }
 
 @test "convert: layers packed another way, the same files and config; the same result each time" {
