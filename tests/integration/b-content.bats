@@ -160,3 +160,26 @@ on_its_way() { [[ $(ctr content active --format json | jq ".[] | select(.ref == 
 	assert_is still
 	nothing_left ns-still
 }
+
+@test "a full disk: an ingest says so, is not lost, and goes on when there is room" {
+	local d
+	head -c 3000000 /dev/urandom >"$T/large"
+	d=$(digest_of "$T/large")
+	mkdir -p "$T/was"
+	coffer_stop
+	cp -a "$ROOT/content/." "$T/was"
+	mount -t tmpfs -o size=6m,mode=750 tmpfs "$ROOT/content"
+	chown 64741:64741 "$ROOT/content"
+	coffer_start
+	head -c 3500000 /dev/zero >"$ROOT/content/filler"
+	refused 1 'No space left' ctr content ingest --label containerd.io/gc.root=1 full <"$T/large"
+	ok ctr content verify
+	ok ctr gc
+	rm "$ROOT/content/filler"
+	ok ctr content ingest --label containerd.io/gc.root=1 --expected-digest "$d" full <"$T/large"
+	ok ctr content verify
+	assert_match '^1 blobs.*: 0 damaged'
+	coffer_stop
+	umount "$ROOT/content"
+	coffer_start
+}
