@@ -19,6 +19,7 @@
 
 #define FIRST_MS 60000	/* after the start: whoever had a request here has asked again by then */
 #define SOON_MS 100	/* for removals that come together */
+#define LIST_MS 30000	/* for an actor to say what it has: others wait for this run */
 #define RETRY_MS 60000	/* after a failure */
 #define REST_FACTOR 50	/* a run of 20 ms is followed by a second's rest */
 #define CHANGES_MAX 100 /* so many changes start one */
@@ -618,7 +619,7 @@ static void
 containers_ask(struct gc *g)
 {
 	struct container_list_req req = { .after = g->after };
-	struct client_opts opts = { .ns = g->names.v[g->at] };
+	struct client_opts opts = { .ns = g->names.v[g->at], .deadline_ms = LIST_MS };
 
 	if (client_call(g->c->client, &task_container_list_method, &opts, &req, on_containers, g,
 		&g->asked, &g->err) < 0)
@@ -647,7 +648,7 @@ static void
 snapshots_ask(struct gc *g)
 {
 	struct snapshot_list_req req = { .after = g->after };
-	struct client_opts opts = { .ns = g->names.v[g->at] };
+	struct client_opts opts = { .ns = g->names.v[g->at], .deadline_ms = LIST_MS };
 
 	if (client_call(g->c->client, &snapshot_snapshot_list_method, &opts, &req, on_snapshots, g,
 		&g->asked, &g->err) < 0)

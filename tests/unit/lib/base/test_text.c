@@ -216,6 +216,35 @@ test_buf_limit(void **state)
 /* --- clock ------------------------------------------------------------------------------------ */
 
 static void
+test_clock_parse(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ns;
+	} good[] = {
+		{ "2026-11-23T14:33:07.123456789Z", 1795444387123456789 },
+		{ "2026-11-23T14:33:07Z", 1795444387000000000 },
+		{ "2026-11-23T15:33:07.5+01:00", 1795444387500000000 },
+		{ "2026-11-23T12:03:07-02:30", 1795444387000000000 },
+		{ "2026-11-23T14:33:07.1234567899999Z", 1795444387123456789 },
+	};
+	static const char *const bad[] = { "", "tomorrow", "2026-11-23", "2026-11-23T14:33:07",
+		"2026-11-23T14:33:07Zx", "2026-11-23T14:33:07+1:00", "2026-11-23T14:33:07+01:00x",
+		"2026-11-23T14:33:07+0100", "1969-12-31T23:59:59Z", "9999-01-01T00:00:00Z",
+		"2026-13-01T00:00:00Z", "2026-11-23T14:33:07+99:00" };
+	int64_t ns = 7;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_true(clock_parse(good[i].text, &ns));
+		assert_int_equal(ns, good[i].ns);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++)
+		if (clock_parse(bad[i], &ns))
+			fail_msg("%s was taken", bad[i]);
+}
+
+static void
 test_clock(void **state)
 {
 	char text[CLOCK_TEXT_MAX];
@@ -413,6 +442,7 @@ main(void)
 		cmocka_unit_test(test_buf),
 		cmocka_unit_test(test_buf_limit),
 		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_clock_parse),
 		cmocka_unit_test(test_ident),
 		cmocka_unit_test(test_ident_long_name_is_shown_cut),
 		cmocka_unit_test(test_ident_show),
