@@ -152,6 +152,10 @@ evil_push()
 	MAY_PRINT=1 refused 1 'where to upload' ctr images push "$EVIL/pushaway/busybox:1" "$(pulled busybox)"
 	MAY_PRINT=1 refused 1 'another one.*sha256:0000' ctr images push "$EVIL/pushother/busybox:1" "$(pulled busybox)"
 	evil_stop
+	registry_ca "$T"
+	evil_start --tls "$T/server.pem" "$T/server.key"
+	ok ctr images push --skip-verify "$EVIL/pushhttp/busybox:1" "$(pulled busybox)"
+	evil_stop
 }
 
 @test "Debian's registry knows of no broken upload: it starts over" {

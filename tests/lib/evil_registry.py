@@ -76,6 +76,7 @@ What is pushed to it is kept in memory:
     pushless      each PATCH is taken but for its last 1000 bytes
     pushbusy      every third request is answered with 503
     push413       no request may have more than 300,000 bytes
+    pushhttp      uploads are said to be by plain HTTP, as by a registry that knows of no TLS before it
     pushaway      the upload is to go to 169.254.169.254
     pushother     a pushed blob is said to have another digest
 """
@@ -274,7 +275,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.failed(401, "UNAUTHORIZED", "no such identity")
 
     def where(self, parts, upload):
-        host = f"{self.server.scheme}://{self.headers['Host']}"
+        scheme = "http" if parts[2] == "pushhttp" else self.server.scheme
+        host = f"{scheme}://{self.headers['Host']}"
         return f"{host}/v2/{parts[2]}/{parts[3]}/blobs/uploads/{upload}?state={len(self.server.uploads[upload])}"
 
     def pushed_post(self, mode, parts, query):

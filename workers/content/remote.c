@@ -337,16 +337,28 @@ req_failed(struct remote_req *q, struct remote_result *res)
 
 /* --- redirects ---------------------------------------------------------------------------------------- */
 
+/* Is this host[:port] (n bytes) the one of p? port: what is meant when there is none. */
+static bool
+same_host(const struct place *p, const char *host, size_t n, const char *port)
+{
+	size_t own = strlen(p->name), m = strlen(port);
+
+	if (n > m && strncmp(host + n - m, port, m) == 0)
+		n -= m;
+	if (own > m && strcmp(p->name + own - m, port) == 0)
+		own -= m;
+	return n == own && strncasecmp(host, p->name, n) == 0;
+}
+
 /* "scheme://host:port" of a URL is the one that place p is asked by. */
 static bool
 same_origin(const struct place *p, const char *url)
 {
 	bool https = strncasecmp(url, "https://", 8) == 0;
 	const char *at = url + (https ? 8 : 7);
-	size_t n = strcspn(at, "/?#");
 
-	return https == (p->scheme == SCHEME_HTTPS) && n == strlen(p->name) &&
-	       strncasecmp(at, p->name, n) == 0;
+	return https == (p->scheme == SCHEME_HTTPS) &&
+	       same_host(p, at, strcspn(at, "/?#"), https ? ":443" : ":80");
 }
 
 static int
@@ -614,6 +626,10 @@ remote_location(struct remote *r, const struct remote_result *res)
 	if (to[0] == '/' && to[1] != '/')
 		return xasprintf(
 		    "%s://%s%s", p->scheme == SCHEME_HTTPS ? "https" : "http", p->name, to);
+	/* A registry behind a proxy that speaks TLS for it may not know. */
+	if (p->scheme == SCHEME_HTTPS && strncasecmp(to, "http://", 7) == 0 &&
+	    same_host(p, to + 7, strcspn(to + 7, "/?#"), ":443"))
+		return xasprintf("https://%s", to + 7);
 	if (!same_origin(p, to) &&
 	    realm_check(p->name, p->scheme != SCHEME_HTTPS, "uploads to", to, &ignored) < 0)
 		return NULL;
