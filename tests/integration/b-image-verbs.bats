@@ -218,6 +218,23 @@ scenario() { timeout -k 2 120 /usr/bin/python3 "$BATS_TEST_DIRNAME/images.py" "$
 	assert_is three
 }
 
+@test "a mount that something else ended, or a reboot: mounted again, or unmounted to be rid of it" {
+	ctr images mount --rw "$LAYERS" "$T/m" >/dev/null
+	echo mine >"$T/m/kept"
+	umount "$T/m"
+	ok ctr images mount --rw "$LAYERS" "$T/m"
+	[[ $(<"$T/m/kept") == mine ]]
+	umount "$T/m"
+	ok ctr images unmount --rm "$T/m"
+	ctr images mount "$LAYERS" "$T/m" >/dev/null
+	umount "$T/m"
+	rmdir "$T/m"
+	ok ctr images unmount "$T/m"
+	mkdir "$T/m"
+	ok ctr snapshots list -q kind!=committed
+	assert_is ""
+}
+
 @test "mount: what is wrong; nothing is left" {
 	local before
 	before=$(ctr snapshots list -q)
