@@ -155,7 +155,7 @@ on_answer(void *arg, const void *rep, const struct err *e)
 		q->result = -(int)e->code;
 		return;
 	}
-	q->result = wire_copy(q->method->rep, rep, q->arena, q->rep, q->e);
+	wire_copy(q->method->rep, rep, q->arena, q->rep);
 }
 
 static void

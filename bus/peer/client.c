@@ -430,7 +430,7 @@ on_sync_done(void *arg, const void *rep, const struct err *e)
 		w->result = -(int)e->code;
 		return;
 	}
-	w->result = wire_copy(w->method->rep, rep, w->a, w->rep, w->e);
+	wire_copy(w->method->rep, rep, w->a, w->rep);
 }
 
 int

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/auto.h"
 #include "lib/base/utf8.h"
 
 struct survey {
@@ -408,15 +407,4 @@ wire_decode(
 		r = decode_rec(&d, s, &tree.data, rec);
 	msgpack_unpacked_destroy(&tree);
 	return r;
-}
-
-int
-wire_copy(const struct schema *s, const void *rec, struct arena *a, void *ret, struct err *e)
-{
-	AUTO(buf_free) struct buf wire = BUF_ZERO;
-	int r = wire_encode(s, rec, &wire, e);
-
-	/* BIN fields point into the bytes. */
-	return r < 0 ? r
-		     : wire_decode(s, arena_memdup(a, wire.data, wire.len), wire.len, a, ret, e);
 }

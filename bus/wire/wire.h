@@ -27,8 +27,7 @@ int wire_encode(const struct schema *s, const void *rec, struct buf *out, struct
 int wire_decode(
     const struct schema *s, const void *data, size_t n, struct arena *a, void *rec, struct err *e);
 
-/* Copies rec (a struct of s) into ret, with all that it points at into a: for what dies with its message.
- * Fails only where wire_encode does. */
-int wire_copy(const struct schema *s, const void *rec, struct arena *a, void *ret, struct err *e);
+/* Copies rec (a struct of s) into ret, with all that it points at into a: for what dies with its message. */
+void wire_copy(const struct schema *s, const void *rec, struct arena *a, void *ret);
 
 #endif

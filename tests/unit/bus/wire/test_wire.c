@@ -136,6 +136,33 @@ pack_type(struct buf *b, char type)
 		for (const struct schema *s = all_records[i_]; s != NULL; s = NULL) \
 			for (const struct field *f = s->fields; f < s->fields + s->nfields; f++)
 
+/* A copy is the same, and needs nothing of the original. */
+static void
+test_copy(void **state)
+{
+	uint64_t seed = 2;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(all_records); i++)
+		for (int k = 0; k < 10; k++) {
+			const struct schema *s = all_records[i];
+			struct arena a = ARENA_ZERO;
+			AUTO(arena_free) struct arena b = ARENA_ZERO;
+			AUTO(buf_free) struct buf one = BUF_ZERO, two = BUF_ZERO;
+			void *rec = arena_calloc(&a, 1, s->size);
+			void *copy = arena_calloc(&b, 1, s->size);
+			struct err e = ERR_ZERO;
+
+			records_fill(&seed, &a, s, rec, 3);
+			assert_int_equal(wire_encode(s, rec, &one, &e), 0);
+			wire_copy(s, rec, &b, copy);
+			arena_free(&a);
+			assert_int_equal(wire_encode(s, copy, &two, &e), 0);
+			assert_int_equal(one.len, two.len);
+			assert_memory_equal(one.data, two.data, one.len);
+		}
+}
+
 static void
 test_least_values(void **state)
 {
@@ -670,6 +697,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_least_values),
 		cmocka_unit_test(test_wrong_types),
 		cmocka_unit_test(test_missing),
