@@ -46,6 +46,7 @@ struct stream {
 	uint64_t at; /* came so far; want.from at first */
 	bool whole;  /* asked without an end */
 	bool begun, paused;
+	bool wrong;	     /* another part came than asked for */
 	struct err body_err; /* why the body callback stopped */
 };
 
@@ -246,7 +247,8 @@ range_is_ours(const char *header, const struct stream *s)
 static bool
 range_wrong(struct stream *s)
 {
-	(void)err_set(&s->body_err, ERR_UNAVAILABLE,
+	s->wrong = true;
+	(void)err_set(&s->body_err, ERR_DATA_LOSS,
 	    "registry answers with another part of blob %s than asked for", s->t->digest.text);
 	return false;
 }
@@ -391,13 +393,13 @@ on_answer(void *arg, const struct remote_result *res)
 
 	s->req = NULL;
 	t->place = res->place;
-	if (res->stopped && s->body_err.code != ERR_UNAVAILABLE) {
-		e = s->body_err;
-		wrong_bytes(t, &e);
+	if ((s->wrong && !t->no_range) || (status == 416 && s->want.from > 0)) {
+		range_given_up(t);
 		return;
 	}
-	if (res->stopped || (status == 416 && s->want.from > 0)) {
-		range_given_up(t);
+	if (res->stopped) {
+		e = s->body_err;
+		wrong_bytes(t, &e);
 		return;
 	}
 	if (e.code == ERR_NONE && s->at == s->want.to) {

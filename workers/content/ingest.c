@@ -38,8 +38,8 @@
 #define HASH_STEP (8ULL << 20) /* read from the file by one job */
 #define SYNC_STEP (8ULL << 20) /* let the kernel start writing every so many bytes */
 #define RESERVE_STEP \
-	(16ULL << 20)		  /* room on the disk is taken by so much: cheaper than by blocks */
-#define SPANS_FOUND SPANS_MAX / 2 /* taken up of what is there: the rest is room for what comes */
+	(16ULL << 20) /* room on the disk is taken by so much: cheaper than by blocks */
+#define SPANS_FOUND (SPANS_MAX / 2) /* taken up of what is there: the rest is room for what comes */
 
 enum op { OP_NONE, OP_OPEN, OP_WRITE, OP_RESTART, OP_SYNC, OP_PUBLISH };
 

@@ -6,6 +6,7 @@
  *	half      every answer breaks off half way of what was asked for; Range is honoured
  *	norange   the first answer breaks off; Range is ignored afterwards
  *	otherpart the first answer breaks off; Range is answered with another part
+ *	parts     every answer is another part, asked for or not
  *	no416     the first answer breaks off; Range is answered with 416
  *	flip      other bytes of the same length
  *	short     half, and Content-Length says so
@@ -68,7 +69,7 @@ answer(struct server *s, int fd, const char *mode, unsigned long from)
 	static char flipped[BLOB];
 	char head[512];
 	size_t n = BLOB - from, told = n;
-	int status = from > 0 ? 206 : 200;
+	int status = from > 0 || strcmp(mode, "parts") == 0 ? 206 : 200;
 
 	if (from > 0)
 		atomic_fetch_add(&s->ranges, 1);
@@ -110,7 +111,11 @@ answer(struct server *s, int fd, const char *mode, unsigned long from)
 	(void)snprintf(head, sizeof(head),
 	    "HTTP/1.1 %d x\r\nContent-Length: %zu\r\nContent-Range: bytes %lu-%d/%d\r\n"
 	    "Connection: close\r\n\r\n",
-	    status, told, strcmp(mode, "otherpart") == 0 ? from / 2 : from, BLOB - 1, BLOB);
+	    status, told,
+	    strcmp(mode, "otherpart") == 0 ? from / 2
+	    : strcmp(mode, "parts") == 0   ? from + 1
+					   : from,
+	    BLOB - 1, BLOB);
 	say(fd, head, strlen(head));
 	say(fd, data + from, n);
 }
@@ -366,6 +371,17 @@ another_part_comes(void **state)
 }
 
 static void
+nothing_but_other_parts(void **state)
+{
+	struct bench *b = *state;
+	struct waiter w;
+
+	fetch(b, "parts", &w);
+	got_nothing(b, &w, ERR_DATA_LOSS, false);
+	assert_true(atomic_load(&b->server.requests) < 5);
+}
+
+static void
 range_is_refused(void **state)
 {
 	struct bench *b = *state;
@@ -552,6 +568,7 @@ main(void)
 		TEST(in_halves),
 		TEST(range_is_ignored),
 		TEST(another_part_comes),
+		TEST(nothing_but_other_parts),
 		TEST(range_is_refused),
 		TEST(wrong_bytes),
 		TEST(wrong_rest),
