@@ -118,6 +118,13 @@ sent_at_least() { (($(evil_sent "$(blobs_path "$1" "$2")") >= $3)); }
 	pulled_whole "$EVIL/stallonce/tiny1:latest"
 }
 
+@test "so is one that was good before and is used again" {
+	ok pull "$EVIL/hangafter/tiny1"
+	ok pull "$EVIL/ok/tiny2"
+	pulled_whole "$EVIL/hangafter/tiny1:latest"
+	ok ctr images remove "$EVIL/ok/tiny2:latest"
+}
+
 @test "so is one that brings next to nothing" {
 	local start
 	start=$(now_ms)

@@ -37,6 +37,7 @@ line per blob (bytes of its body that were sent, path); GET /forget makes both e
     slow          layers come at 1 MiB a second
     throttle      layers come at 8 MiB a second on each connection
     stall         a layer's headers come, and 64 KiB, then nothing
+    hangafter     an answer comes whole, and then nothing more on that connection
     stallonce     each layer stalls so at its first request
     trickleonce   each layer comes at ten bytes a second at its first request, after 64 KiB
     norange       Range is ignored
@@ -223,6 +224,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         first = self.note()
         try:
             self.serve(url, first)
+            if url.path.startswith("/v2/hangafter/"):
+                self.wfile.flush()
+                time.sleep(600)
         except (BrokenPipeError, ConnectionResetError):
             self.hang_up()
 
@@ -593,7 +597,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             end = start + (told - start) // 2
         stalls = mode == "stall" or (mode in ("stallonce", "trickleonce") and first)
         if stalls:
-            end = min(start + 65536, end)
+            end = start + min(65536, (end - start) // 2)
         pause = {"slow": 0.06, "throttle": 0.0078}.get(mode)
         self.send_part(data, start, end, pause)
         if stalls and mode == "trickleonce":

@@ -26,7 +26,8 @@
 #define PIECES_FROM (32ULL << 20) /* so much is worth several connections */
 #define PIECE_MIN (1ULL << 20) /* pieces begin at multiples of it: behind holes of whole blocks */
 #define PIECE_MAX (16ULL << 20)
-#define PROGRESS_MIN 4096 /* an attempt that brought less brought nothing */
+#define TELL_BYTES (128U << 10) /* libcurl hands out 16 KiB at a time */
+#define PROGRESS_MIN 4096	/* an attempt that brought less brought nothing */
 
 struct fetch {
 	struct fetch *next;	   /* the first is the owner */
@@ -43,8 +44,9 @@ struct stream {
 	struct transfer *t;
 	struct remote_req *req; /* NULL: none runs */
 	struct span want;
-	uint64_t at; /* came so far; want.from at first */
-	bool whole;  /* asked without an end */
+	uint64_t at;   /* came so far; want.from at first */
+	uint64_t told; /* of them, to the waiters */
+	bool whole;    /* asked without an end */
 	bool begun, paused;
 	bool wrong;	     /* another part came than asked for */
 	struct err body_err; /* why the body callback stopped */
@@ -262,7 +264,7 @@ whole_comes(struct stream *s)
 	t->no_range = true;
 	t->pieced = false;
 	s->want = (struct span){ .from = 0, .to = t->size };
-	s->at = 0;
+	s->at = s->told = 0;
 	if (ingest_spans(t->in)->n > 0) {
 		t->ready = false;
 		ingest_restart(t->in);
@@ -327,7 +329,10 @@ on_body(void *arg, struct http_req *h, const void *p, size_t n)
 	}
 	s->at += n;
 	t->bytes += n;
-	moved_tell(t);
+	if (s->at - s->told >= TELL_BYTES || s->at == s->want.to) {
+		s->told = s->at;
+		moved_tell(t);
+	}
 	if (s->paused || s->at == s->want.to || !ingest_full(t->in))
 		return HTTP_TAKEN; /* what libcurl had at hand comes after a pause too */
 	s->paused = true;
@@ -434,7 +439,7 @@ stream_start(struct stream *s, struct transfer *t, const struct span *want)
 		.arg = s,
 	};
 
-	*s = (struct stream){ .t = t, .want = *want, .at = want->from };
+	*s = (struct stream){ .t = t, .want = *want, .at = want->from, .told = want->from };
 	s->whole = want->to == t->size && (t->piece == 0 || want->from > 0);
 	ask.to = s->whole ? 0 : want->to;
 	if (want->from > 0 || !s->whole)

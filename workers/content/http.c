@@ -234,9 +234,11 @@ fault_of(CURLcode code, const struct http_req *r)
 		return HTTP_TLS;
 	case CURLE_OPERATION_TIMEDOUT: {
 		curl_off_t connected = 0;
+		long made = 0; /* none: a connection was used again */
 
 		(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_CONNECT_TIME_T, &connected);
-		return connected == 0 ? HTTP_CONNECT : HTTP_STALLED;
+		(void)r->http->curl.easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &made);
+		return connected == 0 && made > 0 ? HTTP_CONNECT : HTTP_STALLED;
 	}
 	case CURLE_GOT_NOTHING:
 	case CURLE_RECV_ERROR:

@@ -32,13 +32,11 @@
 #include "lib/base/log.h"
 
 #define CHUNK_BYTES INGEST_ADD_MAX
-#define CHUNKS_MAX 32	       /* 8 MiB for all downloads together */
-#define CHUNKS_EACH 8	       /* for one of them */
-#define HASH_PIECE (64U << 10) /* read from the file at once: stays in the cache */
-#define HASH_STEP (8ULL << 20) /* read from the file by one job */
-#define SYNC_STEP (8ULL << 20) /* let the kernel start writing every so many bytes */
-#define RESERVE_STEP \
-	(16ULL << 20) /* room on the disk is taken by so much: cheaper than by blocks */
+#define CHUNKS_MAX 32		    /* 8 MiB for all downloads together */
+#define CHUNKS_EACH 8		    /* for one of them */
+#define HASH_PIECE (64U << 10)	    /* read from the file at once: stays in the cache */
+#define HASH_STEP (8ULL << 20)	    /* read from the file by one job */
+#define SYNC_STEP (8ULL << 20)	    /* let the kernel start writing every so many bytes */
 #define SPANS_FOUND (SPANS_MAX / 2) /* taken up of what is there: the rest is room for what comes */
 
 enum op { OP_NONE, OP_OPEN, OP_WRITE, OP_RESTART, OP_SYNC, OP_PUBLISH };
@@ -77,9 +75,8 @@ struct ingest {
 	uint64_t at;	  /* hashed so far */
 	uint64_t hash_to; /* it may read from the file up to here */
 	uint64_t unsynced;
-	struct spans reserved; /* on the disk */
-	struct chunk *out;     /* to be written */
-	struct spans found;    /* by OP_OPEN */
+	struct chunk *out;  /* to be written */
+	struct spans found; /* by OP_OPEN */
 	struct err result;
 };
 
@@ -232,7 +229,7 @@ run_open(struct ingest *in)
 {
 	fd_close(&in->fd);
 	hasher_reset(in->hash);
-	in->at = in->unsynced = in->reserved.n = 0;
+	in->at = in->unsynced = 0;
 	/* One that was whole when its worker died may be read-only already. */
 	(void)!fchmodat(in->b->ingest_fd, digest_hex(&in->digest), 0640, 0);
 	in->fd = openat(in->b->ingest_fd, digest_hex(&in->digest),
@@ -248,25 +245,8 @@ static int
 run_restart(struct ingest *in)
 {
 	hasher_reset(in->hash);
-	in->at = in->unsynced = in->reserved.n = 0;
+	in->at = in->unsynced = 0;
 	return ftruncate(in->fd, 0) < 0 ? io_failed(in, "truncate") : 0;
-}
-
-/* Room for the step that c is in; where that cannot be asked for, the write will tell. Not for all of the
- * blob at once: its size is the registry's word. */
-static int
-chunk_reserve(struct ingest *in, const struct chunk *c)
-{
-	uint64_t from = c->at / RESERVE_STEP * RESERVE_STEP;
-	uint64_t to = in->size < from + RESERVE_STEP ? in->size : from + RESERVE_STEP;
-
-	if (to <= from + CHUNK_BYTES || spans_has(&in->reserved, from, to) ||
-	    !spans_add(&in->reserved, from, to))
-		return 0;
-	if (fallocate(in->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) < 0 &&
-	    (errno == ENOSPC || errno == EDQUOT))
-		return io_failed(in, "write");
-	return 0;
 }
 
 static int
@@ -274,8 +254,6 @@ chunk_write(struct ingest *in, const struct chunk *c)
 {
 	size_t done = 0;
 
-	if (chunk_reserve(in, c) < 0)
-		return -1;
 	while (done < c->len) {
 		ssize_t n = -1;
 

@@ -26,15 +26,6 @@ spans_add(struct spans *s, uint64_t from, uint64_t to)
 	return true;
 }
 
-bool
-spans_has(const struct spans *s, uint64_t from, uint64_t to)
-{
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->v[i].from <= from && s->v[i].to >= to)
-			return true;
-	return from >= to;
-}
-
 uint64_t
 spans_front(const struct spans *s)
 {

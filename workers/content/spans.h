@@ -23,8 +23,6 @@ struct spans {
 
 /* Adds [from, to), which may overlap and touch others. False: there are too many, nothing was added. */
 bool spans_add(struct spans *s, uint64_t from, uint64_t to);
-/* Are all of [from, to) there? */
-bool spans_has(const struct spans *s, uint64_t from, uint64_t to);
 /* Bytes that are there without a gap from 0 on. */
 uint64_t spans_front(const struct spans *s);
 /* All bytes that are there. */
