@@ -20,7 +20,7 @@ setup_file()
 	coffer_start
 	evil_start
 }
-setup() { EVIL=127.0.0.1:$(<"$T/evil.port"); }
+setup() { EVIL=127.0.0.1:$(<"$T/evil.port") fixtures_kept=$COFFER_FIXTURES; }
 teardown_file()
 {
 	umount /etc/hosts || true
@@ -136,6 +136,30 @@ mirror() { printf '[host."http://%s/v2/%s"]\noverride_path = true\ncapabilities 
 		ok ctr images pull --hosts-dir "$T/hosts.d" --verify-only registry.invalid/coffer/busybox:latest
 		ok ctr images remove registry.invalid/coffer/busybox:latest
 	done
+}
+
+@test "a large layer in pieces from a mirror that breaks, lies or knows no Range, and the rest from the registry" {
+	local mode layout=$T/large
+	mkdir -p "$T/forty"
+	openssl enc -aes-128-ctr -K 00000000000000000000000000000007 -iv 0 -in /dev/zero 2>/dev/null | head -c $((40 << 20)) >"$T/forty/file"
+	images_tar "$T/forty" "$T/forty.tar"
+	"$harness_lib/oci-image" image "$layout" large "none:$T/forty.tar"
+	images_copy --preserve-digests "oci:$layout:large" "docker://$REG/coffer/large:latest"
+	COFFER_FIXTURES=$T/nowhere
+	mkdir -p "$T/nowhere" && ln -sfn "$layout" "$T/nowhere/images"
+	evil_start
+	for mode in cut wrongblob norange wrongpart; do
+		{
+			echo "server = 'http://$REG'"
+			mirror "$mode"
+		} | hosts "$T/hosts.d" registry.invalid
+		ok ctr images pull --no-unpack --hosts-dir "$T/hosts.d" registry.invalid/coffer/large:latest || fail "$mode" || return 1
+		ok ctr images pull --hosts-dir "$T/hosts.d" --verify-only registry.invalid/coffer/large:latest
+		ok ctr images remove --sync registry.invalid/coffer/large:latest
+	done
+	(($(evil_seen 'GET /v2/cut/.* bytes=') >= 1)) || fail "no pieces"
+	COFFER_FIXTURES=${fixtures_kept:?}
+	evil_start
 }
 
 @test "all places failed: the error is the registry's, and names the first mirror too" {
