@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,24 +77,44 @@ user_read(const struct opts *o, struct arena *a, struct registry *r, struct err 
 
 /* --- docker's config.json and its helpers -------------------------------------------------------------- */
 
-/* Starts docker-credential-NAME get; its ends of two pipes in to[1] and from[0]. */
+/* Starts docker-credential-NAME get; our ends of two pipes in to[1] and from[0]. No signal is blocked
+ * there, whatever we watch ourselves: ctrl-c reaches it. */
 static int
 helper_start(const char *program, int to[2], int from[2], pid_t *ret_pid, struct err *e)
 {
 	char *const argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t) "get", NULL };
 	posix_spawn_file_actions_t acts;
+	posix_spawnattr_t attr;
+	sigset_t none;
 	int rc;
 
 	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "pipe to %s", program);
+	(void)sigemptyset(&none);
+	(void)posix_spawnattr_init(&attr);
+	(void)posix_spawnattr_setsigmask(&attr, &none);
+	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
 	(void)posix_spawn_file_actions_init(&acts);
 	(void)posix_spawn_file_actions_adddup2(&acts, to[0], STDIN_FILENO);
 	(void)posix_spawn_file_actions_adddup2(&acts, from[1], STDOUT_FILENO);
-	rc = posix_spawnp(ret_pid, program, &acts, NULL, argv, environ);
+	rc = posix_spawnp(ret_pid, program, &acts, &attr, argv, environ);
 	(void)posix_spawn_file_actions_destroy(&acts);
+	(void)posix_spawnattr_destroy(&attr);
 	fd_close(&to[0]);
 	fd_close(&from[1]);
 	return rc == 0 ? 0 : err_sys(e, rc, "execute %s, which config.json asks for", program);
+}
+
+/* The helper may end without having read it: that is no reason to end too. */
+static void
+helper_tell(int fd, const char *server)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct sigaction before;
+
+	(void)sigaction(SIGPIPE, &ignore, &before); /* cannot fail for this signal */
+	(void)fs_write_all(fd, server, strlen(server));
+	(void)sigaction(SIGPIPE, &before, NULL);
 }
 
 /* What it answers for the server; *ret_status is its exit status. */
@@ -105,7 +126,7 @@ helper_run(const char *program, const char *server, struct buf *out, int *ret_st
 	int rc = helper_start(program, to, from, &pid, e);
 
 	if (rc == 0) {
-		(void)fs_write_all(to[1], server, strlen(server)); /* it may not read it */
+		helper_tell(to[1], server);
 		fd_close(&to[1]);
 		rc = fs_read_fd(from[0], PASSWORD_MAX * 2, out, e);
 	}

@@ -218,6 +218,13 @@ evil_push()
 	echo '{"credsStore": "test"}' >"$T/docker/config.json"
 	PATH=$T/bin:$PATH DOCKER_CONFIG=$T/docker ok ctr images pull "$r/a/config:3"
 	PATH=$T/bin:$PATH DOCKER_CONFIG=$T/docker ok ctr images push "$P/anonymous/config:3" "$ref"
+	printf '#!/bin/sh\nexec <&-\nsleep 0.1\necho no luck\nexit 3\n' >"$T/bin/docker-credential-rude"
+	printf '#!/bin/sh\nexec yes\n' >"$T/bin/docker-credential-endless"
+	chmod 755 "$T/bin"/docker-credential-*
+	echo '{"credsStore": "rude"}' >"$T/docker/config.json"
+	PATH=$T/bin:$PATH DOCKER_CONFIG=$T/docker refused 1 'docker-credential-rude: no luck' ctr images pull "$r/a/config:3"
+	echo '{"credsStore": "endless"}' >"$T/docker/config.json"
+	PATH=$T/bin:$PATH DOCKER_CONFIG=$T/docker refused 1 'docker-credential-endless.*larger than' ctr images pull "$r/a/config:3"
 	echo '{"credsStore": "gone"}' >"$T/docker/config.json"
 	DOCKER_CONFIG=$T/docker refused 1 'docker-credential-gone' ctr images pull "$r/a/config:3"
 	echo '{"auths": {' >"$T/docker/config.json"
