@@ -31,6 +31,7 @@
 #include "lib/oci/reference.h"
 
 #define ITEMS_MAX 16384
+#define PLANS_MAX 4096
 #define LINKS_MAX 8
 #define MAGIC_MAX 4
 
@@ -223,6 +224,7 @@ static int
 read_file(struct import *im, const struct archive_file *f, struct err *e)
 {
 	char show[160];
+	int r;
 
 	if (strcmp(f->path, LAYOUT_FILE) == 0)
 		return read_layout(im, f, e);
@@ -232,8 +234,10 @@ read_file(struct import *im, const struct archive_file *f, struct err *e)
 		return read_document(im, f, &im->saved, e);
 	if (is_legacy(f->path))
 		return 0;
-	return read_blob(im, f, e) < 0 ? err_wrap(e, "%s", ident_show(f->path, show, sizeof(show)))
-				       : 0;
+	r = read_blob(im, f, e);
+	return r == 0 || r == -ERR_CANCELLED
+		   ? r
+		   : err_wrap(e, "%s", ident_show(f->path, show, sizeof(show)));
 }
 
 static void
@@ -277,30 +281,46 @@ read_all(struct import *im, struct err *e)
 
 /* --- planning ------------------------------------------------------------------------------------- */
 
+static struct plan *
+plan_find(const struct import *im, const char *name)
+{
+	for (size_t i = 0; i < im->nplans; i++)
+		if (strcmp(im->plans[i].name, name) == 0)
+			return &im->plans[i];
+	return NULL;
+}
+
+/* One name, several platforms: the one that is wanted most, else the last. */
+static bool
+plan_better(const struct import *im, const struct oci_desc *now, const struct oci_desc *old)
+{
+	return !now->has_platform || !old->has_platform ||
+	       wanted_rank(&im->wanted, &now->platform) >= wanted_rank(&im->wanted, &old->platform);
+}
+
 static int
-plan_add(struct import *im, const char *name, const struct oci_desc *target, struct err *e)
+plan_add(
+    struct import *im, const char *name, const struct oci_desc *target, bool index, struct err *e)
 {
 	char full[REFERENCE_TEXT_MAX];
 	struct reference ref;
+	struct plan *p;
 	int r = reference_parse(name, &ref, e);
 
 	if (r < 0)
 		return err_wrap(e, "name of an image");
-	(void)reference_text(&ref, full);
-	for (size_t i = 0; i < im->nplans; i++) {
-		struct plan *p = &im->plans[i];
-
-		if (strcmp(p->name, full) != 0)
-			continue;
-		/* One name, several platforms: the one that is wanted most, else the last. */
-		if (!p->target.has_platform || !target->has_platform ||
-		    wanted_rank(&im->wanted, &target->platform) >=
-			wanted_rank(&im->wanted, &p->target.platform))
-			p->target = *target;
-		return 0;
+	p = plan_find(im, reference_text(&ref, full));
+	if (p == NULL && im->nplans == PLANS_MAX)
+		return err_set(e, ERR_RESOURCE_EXHAUSTED, "more than %d names", PLANS_MAX);
+	if (p == NULL) {
+		im->plans = xrealloc(im->plans, (im->nplans + 1) * sizeof(*im->plans));
+		p = &im->plans[im->nplans++];
+		*p = (struct plan){ .name = xstrdup(full), .target = *target };
 	}
-	im->plans = xrealloc(im->plans, (im->nplans + 1) * sizeof(*im->plans));
-	im->plans[im->nplans++] = (struct plan){ .name = xstrdup(full), .target = *target };
+	if (index || plan_better(im, target, &p->target)) {
+		p->target = *target;
+		p->index = index;
+	}
 	return 0;
 }
 
@@ -309,7 +329,7 @@ plan_digest(struct import *im, const struct oci_desc *target, struct err *e)
 {
 	AUTO(free_ptr) char *name = xasprintf("%s@%s", im->base, target->digest.text);
 
-	return plan_add(im, name, target, e);
+	return plan_add(im, name, target, false, e);
 }
 
 /* Is name that of the repository base, or below it? */
@@ -346,7 +366,7 @@ plan_image(struct import *im, const struct layout_image *image, struct err *e)
 	if (im->wanted.given && d->has_platform && wanted_rank(&im->wanted, &d->platform) == 0)
 		return 0;
 	if (named)
-		r = plan_add(im, name, d, e);
+		r = plan_add(im, name, d, false, e);
 	if (r == 0 && ((digests && !(named && opts_flag(im->o, "skip-digest-for-named"))) ||
 			  (!digests && nameless)))
 		r = plan_digest(im, d, e);
@@ -358,14 +378,9 @@ plan_whole(struct import *im, const struct buf *index, struct err *e)
 {
 	const char *name = opts_text(im->o, "index-name");
 	struct oci_desc d = { .media_type = OCI_INDEX };
-	int r;
+	int r = name == NULL ? 0 : blob_put_text(im->c, index, &d, e);
 
-	if (name == NULL)
-		return 0;
-	if ((r = blob_put_text(im->c, index, &d, e)) < 0 || (r = plan_add(im, name, &d, e)) < 0)
-		return r;
-	im->plans[im->nplans - 1].index = true;
-	return 0;
+	return r < 0 || name == NULL ? r : plan_add(im, name, &d, true, e);
 }
 
 static int
@@ -467,8 +482,11 @@ saved_image(
 	char name[REFERENCE_TEXT_MAX];
 	struct oci_desc d = { .size = 0 };
 	struct reference ref;
-	int r = saved_manifest(im, s, &d, e);
+	int r;
 
+	if (index->n + s->tags.n > PLANS_MAX)
+		return err_set(e, ERR_RESOURCE_EXHAUSTED, "more than %d names", PLANS_MAX);
+	r = saved_manifest(im, s, &d, e);
 	if (r == 0 && s->tags.n == 0)
 		saved_add(index, &d, NULL);
 	for (size_t i = 0; r == 0 && i < s->tags.n; i++) {
@@ -660,6 +678,18 @@ name_all(struct import *im, bool json, struct err *e)
 
 /* --- the command ---------------------------------------------------------------------------------- */
 
+/* A name given by option. */
+static int
+name_check(const struct opts *o, const char *option, struct err *e)
+{
+	const char *name = opts_text(o, option);
+	struct reference ref;
+
+	return name == NULL || reference_parse(name, &ref, e) == 0
+		   ? 0
+		   : err_wrap(e, "option --%s", option);
+}
+
 static int
 options_read(struct import *im, struct arena *a, struct err *e)
 {
@@ -671,8 +701,9 @@ options_read(struct import *im, struct arena *a, struct err *e)
 	if ((r = wanted_read(im->o, &im->wanted, e)) < 0 ||
 	    (r = ctr_map("label", opts_list(im->o, "label"), a, &im->labels, e)) < 0)
 		return r;
-	if (base != NULL && strlen(base) > REFERENCE_NAME_MAX)
-		return err_set(e, ERR_INVALID_ARGUMENT, "--base-name is too long");
+	if ((r = name_check(im->o, "base-name", e)) < 0 ||
+	    (r = name_check(im->o, "index-name", e)) < 0)
+		return r;
 	if (base != NULL)
 		(void)snprintf(im->base, sizeof(im->base), "%s", base);
 	else

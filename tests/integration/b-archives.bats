@@ -132,6 +132,10 @@ no_images() { ctr images list -q | xargs -r "$COFFER_BUILD/ctr" images remove --
 	ok ctr images import -q --no-unpack --index-name whole:7 "$T/g.tar"
 	assert_match '^docker.io/library/whole:7$'
 	ok ctr run --rm whole:7 ba-5 echo whole
+	ok ctr images import -q --no-unpack --base-name whole --index-name whole:1.0 "$T/g.tar"
+	assert_is docker.io/library/whole:1.0
+	refused 2 "option --base-name" ctr images import --base-name 'A b' "$T/g.tar"
+	refused 2 "option --index-name" ctr images import --index-name "$(printf '\e[2J')" "$T/g.tar"
 	layout_copy busybox "oci-archive:$T/h.tar:quay.io/me/app:2"
 	refused 1 "no image in it" ctr images import --no-unpack --base-name quay.io/me/ap "$T/h.tar"
 	layout_copy busybox "oci:$T/nameless"

@@ -65,6 +65,7 @@ bad()
 	bad saved_config_missing 'manifest.json: config other.json is not there'
 	bad saved_link_loop 'layer a is not there'
 	bad saved_tag 'RepoTags'
+	bad saved_tags_many 'more than 4096 names'
 	bad saved_layers_many '10000 Layers: at most 512'
 	bad saved_two_layers_one_diff_id '2 layers and the config 1 diff_ids'
 	bad saved_no_list 'not a list'

@@ -222,6 +222,13 @@ def style_saved_tag():
     return saved([{"Config": "config.json", "RepoTags": ["evil\x1b[2J\n:1"], "Layers": ["l/layer.tar"]}])
 
 
+def style_saved_tags_many():
+    """Few bytes for a name each: a million would be looked for among a million."""
+    tags = [f"a:{i}" for i in range(1000)]
+    return saved([{"Config": "config.json", "RepoTags": [f"a{n}/{t}" for t in tags], "Layers": ["l/layer.tar"]}
+                  for n in range(10)])
+
+
 def style_saved_layers_many():
     return saved([{"Config": "config.json", "Layers": ["l/layer.tar"] * 10000}])
 
