@@ -205,6 +205,16 @@ on_pause_over(void *arg)
 	transfer_pump(t);
 }
 
+static void
+moved_tell(struct transfer *t)
+{
+	uint64_t came = spans_sum(ingest_spans(t->in));
+
+	for (struct fetch *f = t->waiters; f != NULL; f = f->next)
+		if (f->moved != NULL)
+			f->moved(f->arg, came);
+}
+
 /* An attempt broke: another one, unless too many brought nothing. While other streams bring something
  * they are the attempt; they need not be as many. */
 static void
@@ -214,6 +224,7 @@ attempt_failed(struct transfer *t, const struct err *e, unsigned after_s)
 	unsigned running = streams_running(t);
 
 	ingest_flush(t->in);
+	moved_tell(t);
 	if (running > 0) {
 		t->most = running;
 		return;
@@ -297,16 +308,6 @@ body_begin(struct stream *s, struct http_req *h)
 	}
 	s->begun = true;
 	return true;
-}
-
-static void
-moved_tell(struct transfer *t)
-{
-	uint64_t came = spans_sum(ingest_spans(t->in));
-
-	for (struct fetch *f = t->waiters; f != NULL; f = f->next)
-		if (f->moved != NULL)
-			f->moved(f->arg, came);
 }
 
 static enum http_take
