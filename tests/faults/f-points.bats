@@ -31,6 +31,8 @@ life()
 {
 	local ref=$REG/coffer/layers:latest
 	ok ctr images pull "$ref" || return 1
+	damaged || return 1
+	ok ctr images pull "$ref" || return 1
 	ok ctr images export "$T/layers.tar" "$ref" || return 1
 	ok ctr images remove --sync "$ref" || return 1
 	ok ctr images import "$T/layers.tar" || return 1
@@ -47,6 +49,20 @@ life()
 	ok ctr content list -q || return 1
 	assert_is ""
 }
+
+# damaged: verify finds a layer that is not what it was, and takes it away
+damaged()
+{
+	local f
+
+	f=$(find "$ROOT/content/blobs/sha256" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
+	chmod 640 "$f"
+	printf x | dd of="$f" bs=1 seek=50 conv=notrunc status=none
+	run ctr content verify # 0 when its worker died behind the discovery
+	((status <= 1)) || fail "verify: $status $output" || return 1
+	wait_until 10 gone_file "$f"
+}
+gone_file() { [[ ! -e $1 ]]; }
 
 @test "without faults" {
 	life
