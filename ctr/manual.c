@@ -176,14 +176,36 @@ bash_options(FILE *to, const struct opt *const *tables, size_t n, bool with_valu
 		}
 }
 
+/* What completes a word of args: names of a group, files, or "-", nothing. */
 static const char *
-bash_kind(const char *args)
+bash_kind(const char *word)
 {
-	if (strncmp(args, "CONTAINER", 9) == 0)
-		return "containers";
-	if (strncmp(args, "IMAGE", 5) == 0)
-		return "images";
-	return strncmp(args, "NAMESPACE", 9) == 0 ? "namespaces" : "";
+	static const struct {
+		const char *word, *kind;
+	} kinds[] = { { "CONTAINER", "containers" }, { "IMAGE", "images" }, { "DIGEST", "content" },
+		{ "NAMESPACE", "namespaces" }, { "LEASE", "leases" }, { "DIR", "files" },
+		{ "FILE", "files" } };
+	size_t n = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		if (strlen(kinds[i].word) == n && strncmp(word, kinds[i].word, n) == 0)
+			return kinds[i].kind;
+	return "-";
+}
+
+/* One for each word of args; the last one counts for those behind it when it ends with "...". */
+static void
+bash_kinds(FILE *to, const char *args)
+{
+	bool again = strstr(args, "...") != NULL;
+
+	while (*args != '\0') {
+		args += *args == '[';
+		(void)fprintf(to, "%s ", bash_kind(args));
+		args += strcspn(args, " ");
+		args += *args == ' ';
+	}
+	(void)fputs(again ? "" : "-", to);
 }
 
 static void
@@ -194,7 +216,9 @@ bash_verb(FILE *to, const struct verb *v)
 	bash_options(to, v->opts, COUNT(v->opts), false);
 	(void)fputs("\" values=\"", to);
 	bash_options(to, v->opts, COUNT(v->opts), true);
-	(void)fprintf(to, "\" kind=\"%s\" ;;\n", bash_kind(v->args));
+	(void)fputs("\" kinds=(", to);
+	bash_kinds(to, v->args);
+	(void)fputs(") ;;\n", to);
 }
 
 static void
@@ -256,7 +280,7 @@ help_completion_bash(FILE *to)
 	(void)fputs("}\n\n_ctr_verb()\n{\n", to);
 	bash_verb_canonical(to);
 	(void)fputs(
-	    "}\n\n_ctr_table()\n{\n\topts=\"\" values=\"\" kind=\"\"\n\tcase \"$1\" in\n", to);
+	    "}\n\n_ctr_table()\n{\n\topts=\"\" values=\"\" kinds=()\n\tcase \"$1\" in\n", to);
 	for (unsigned i = 0; i < verbs_count; i++)
 		if (!verbs[i].hidden)
 			bash_verb(to, &verbs[i]);
@@ -264,7 +288,14 @@ help_completion_bash(FILE *to)
 	bash_options(to, globals, 1, false);
 	(void)fputs("\"\n\tvalues+=\" ", to);
 	bash_options(to, globals, 1, true);
-	(void)fputs("\"\n}\n\n_ctr()\n{\n\tlocal top=\"", to);
+	(void)fputs(
+	    "\"\n}\n\n"
+	    "# compgen -W expands its words, commands in them too, and images may have any name.\n"
+	    "_ctr_names()\n{\n"
+	    "\tctr \"${globals[@]}\" \"$1\" list -q 2>/dev/null |\n"
+	    "\t    LC_ALL=C grep -xE '[A-Za-z0-9][A-Za-z0-9._:/@+-]*'\n"
+	    "}\n\n_ctr()\n{\n\tlocal top=\"",
+	    to);
 	for (unsigned i = 0, n = 0; i < verbs_count; i++)
 		if (!verbs[i].hidden && verbs[i].group == NULL)
 			(void)fprintf(to, "%s%s", n++ == 0 ? "" : " ", verbs[i].name);
@@ -272,7 +303,8 @@ help_completion_bash(FILE *to)
 		(void)fprintf(to, " %s", groups[i].name);
 	(void)fputs("\"\n", to);
 	(void)fputs(
-	    "\tlocal cur prev words cword names=() globals=() i word opts values kind command\n"
+	    "\tlocal cur prev words cword names=() globals=() i word opts values kinds=() kind "
+	    "command at\n"
 	    "\t# References have colons, where bash would take words apart.\n"
 	    "\tif declare -F _get_comp_words_by_ref >/dev/null; then\n"
 	    "\t\t_get_comp_words_by_ref -n : cur prev words cword\n"
@@ -307,7 +339,7 @@ help_completion_bash(FILE *to)
 	    "\t\t--pull) mapfile -t COMPREPLY < <(compgen -W \"missing always never\" -- \"$cur\") "
 	    ";;\n"
 	    "\t\t-n|--namespace) mapfile -t COMPREPLY < <(compgen -W \\\n"
-	    "\t\t\t\"$(ctr namespaces list -q 2>/dev/null)\" -- \"$cur\") ;;\n"
+	    "\t\t\t\"$(_ctr_names namespaces)\" -- \"$cur\") ;;\n"
 	    "\t\tesac\n"
 	    "\telif [[ \"$cur\" == -* ]]; then\n"
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \"$opts\" -- \"$cur\")\n"
@@ -315,11 +347,20 @@ help_completion_bash(FILE *to)
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \"$top\" -- \"$cur\")\n"
 	    "\telif [[ ${#names[@]} -eq 1 && -n \"$(_ctr_verbs \"$command\")\" ]]; then\n"
 	    "\t\tmapfile -t COMPREPLY < <(compgen -W \"$(_ctr_verbs \"$command\")\" -- \"$cur\")\n"
-	    "\telif [[ -n \"$kind\" ]]; then\n"
-	    "\t\tmapfile -t COMPREPLY < <(compgen -W \\\n"
-	    "\t\t\t\"$(ctr \"${globals[@]}\" \"$kind\" list -q 2>/dev/null)\" -- \"$cur\")\n"
-	    "\t\tdeclare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "
-	    "\"$cur\"\n"
+	    "\telif [[ ${#kinds[@]} -gt 0 ]]; then\n"
+	    "\t\tat=${#names[@]}\n"
+	    "\t\t[[ \"$command\" != *\" \"* ]] || at=$((at - 1))\n"
+	    "\t\tat=$((at > ${#kinds[@]} ? ${#kinds[@]} - 1 : at - 1))\n"
+	    "\t\tkind=\"${kinds[at]}\"\n"
+	    "\t\tcase \"$kind\" in\n"
+	    "\t\t-) ;;\n"
+	    "\t\tfiles) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") ;;\n"
+	    "\t\t*)\n"
+	    "\t\t\tmapfile -t COMPREPLY < <(compgen -W \"$(_ctr_names \"$kind\")\" -- \"$cur\")\n"
+	    "\t\t\tdeclare -F __ltrim_colon_completions >/dev/null && "
+	    "__ltrim_colon_completions \"$cur\"\n"
+	    "\t\t\t;;\n"
+	    "\t\tesac\n"
 	    "\tfi\n"
 	    "}\n\n"
 	    "complete -F _ctr ctr\n",

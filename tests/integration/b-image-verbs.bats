@@ -120,6 +120,33 @@ scenario() { timeout -k 2 120 /usr/bin/python3 "$BATS_TEST_DIRNAME/images.py" "$
 	[[ $(workers_now) == "$before" ]]
 }
 
+# completed WORD...: what the completion offers for the last word
+completed()
+{
+	# shellcheck disable=SC2016
+	PATH=$COFFER_BUILD:$PATH bash -c '. <(ctr completion bash); COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _ctr
+	    printf "%s\n" "${COMPREPLY[@]}"' bash "$@"
+}
+
+@test "completion: names of images and folders where they belong; a name is never executed" {
+	local evil="\$(touch\${IFS}$T/executed)"
+	scenario named "$evil"
+	ok completed ctr images inspect ""
+	assert_match "^$BUSYBOX$"
+	[[ ! -e $T/executed ]] || fail "a name was executed"
+	assert_hasnt touch
+	ok completed ctr images usage "$BUSYBOX" ""
+	assert_match "^$LAYERS$"
+	mkdir "$T/folder"
+	ok completed ctr images mount "$BUSYBOX" "$T/fol"
+	assert_is "$T/folder"
+	ok completed ctr images unmount "$T/fol"
+	assert_is "$T/folder"
+	ok completed ctr images list ""
+	assert_is ""
+	ok ctr images remove "$evil"
+}
+
 # --- label -----------------------------------------------------------------------------------------
 
 @test "label: set, show, remove, replace all" {

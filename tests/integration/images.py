@@ -60,6 +60,12 @@ def odd(state):
     name(content, "odd/\x1b[31mred\nname", leaf, {"a\x1b]0;title\x07": "b\x9b\r"})
 
 
+def named(state, text):
+    """An image of this name."""
+    content = Actor(state, "content")
+    name(content, text, document(content, {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}, INDEX))
+
+
 def many(state, number):
     """So many names, of a few images."""
     content = Actor(state, "content")
@@ -77,4 +83,4 @@ def many(state, number):
 
 
 if __name__ == "__main__":
-    main(drop, odd, many)
+    main(drop, odd, named, many)
