@@ -133,12 +133,11 @@ verify_finish(struct pull *p)
 	const struct image_pull_rep rep = { .image = &im };
 	struct err e = ERR_ZERO;
 
-	if (record_check(p, &e) != -ERR_NOT_FOUND && p->nproblems > 0) {
-		(void)err_set(&e, ERR_FAILED_PRECONDITION, "image %s is not whole here: %.380s",
-		    p->name, buf_str(&p->problems));
+	if (record_check(p, &e) == 0 && p->nproblems > 0) {
 		if (p->nproblems > PROBLEMS_TOLD)
-			(void)err_set(&e, ERR_FAILED_PRECONDITION, "%.480s and %u more", e.msg,
-			    p->nproblems - PROBLEMS_TOLD);
+			(void)buf_addf(&p->problems, " and %u more", p->nproblems - PROBLEMS_TOLD);
+		(void)err_set(&e, ERR_FAILED_PRECONDITION, "image %.100s is not whole here: %.380s",
+		    p->name, buf_str(&p->problems));
 	}
 	if (e.code != ERR_NONE) {
 		pull_fail(p, &e);
