@@ -160,9 +160,10 @@ index_edit(const struct convert *v, json_t *root, const struct walk_step *step)
 
 	for (size_t i = step->doc->ndescs; i-- > 0;) {
 		const struct oci_desc *from = &step->doc->descs[i];
+		const struct oci_desc *to = step->taken[i] ? made_get(v, &from->digest) : NULL;
 
-		if (step->taken[i])
-			json_desc(json_array_get(list, i), from, made_of(v, &from->digest));
+		if (to != NULL)
+			json_desc(json_array_get(list, i), from, to);
 		else
 			(void)json_array_remove(list, i);
 	}
@@ -206,6 +207,7 @@ on_document(void *arg, const struct walk_step *step, struct err *e)
 	struct convert *v = arg;
 	AUTO(json_free_ptr) json_t *root = NULL;
 	const struct oci_doc *doc = step->doc;
+	const struct oci_desc *one;
 	size_t taken = 0, last = 0;
 	int r;
 
@@ -214,9 +216,13 @@ on_document(void *arg, const struct walk_step *step, struct err *e)
 			taken++, last = i;
 	if (taken == 1 && !v->wanted.all) {
 		/* An index of one is that one. */
-		made_add(v, &step->desc->digest, made_of(v, &doc->descs[last].digest));
+		one = made_get(v, &doc->descs[last].digest);
+		if (one != NULL)
+			made_add(v, &step->desc->digest, one);
 		return 0;
 	}
+	if (doc->no_image.code != ERR_NONE)
+		return 0; /* an attestation is about what was: it does not go along */
 	if ((r = oci_json_parse(buf_str(step->text), step->text->len, &root, e)) < 0)
 		return r;
 	if (doc->kind == OCI_KIND_INDEX)
@@ -283,6 +289,8 @@ convert_run(struct convert *v, const char *from, const char *name, struct err *e
 	blobs_watched(v->c, r == 0);
 	if (r < 0)
 		return r == -ERR_CANCELLED ? r : err_wrap(e, "image %s", im->name);
+	if (made_get(v, &target.digest) == NULL)
+		return err_set(e, ERR_FAILED_PRECONDITION, "%s is not a container image", im->name);
 	return image_name(v, name, made_of(v, &target.digest), e);
 }
 

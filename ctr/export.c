@@ -73,7 +73,7 @@ best_take(struct export *x, const struct walk_step *step)
 {
 	unsigned rank = rank_of(x, step->desc);
 
-	if (rank <= x->best_rank)
+	if (rank <= x->best_rank || step->doc->no_image.code != ERR_NONE)
 		return;
 	x->best_rank = rank;
 	x->best = *step->desc;
@@ -172,7 +172,8 @@ image_add(struct export *x, const char *word, struct err *e)
 	if (r < 0)
 		return r == -ERR_CANCELLED ? r : err_wrap(e, "image %s", im->name);
 	index_add(x, im->name, &target);
-	saved_tag(saved_get(x), im->name);
+	if (x->best_rank > 0)
+		saved_tag(saved_get(x), im->name);
 	return 0;
 }
 

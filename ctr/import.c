@@ -350,6 +350,19 @@ tag_name(const struct import *im, const char *tag)
 	return xstrdup(opts_text(im->o, "base-name") == NULL || in_base(tag, im->base) ? tag : "");
 }
 
+/* Signatures and the like stand beside images in a layout, without a name. */
+static bool
+is_artifact(struct import *im, const struct oci_desc *d)
+{
+	AUTO(buf_free) struct buf text = BUF_ZERO;
+	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
+	struct err ignored = ERR_ZERO; /* not to be read: that will be said when it is checked */
+
+	return blob_text(im->c, d, &text, &ignored) == 0 &&
+	       oci_doc_parse(buf_str(&text), text.len, d->media_type, &doc, &ignored) == 0 &&
+	       doc.kind == OCI_KIND_MANIFEST && oci_doc_image(&doc, &ignored) < 0;
+}
+
 static int
 plan_image(struct import *im, const struct layout_image *image, struct err *e)
 {
@@ -368,7 +381,7 @@ plan_image(struct import *im, const struct layout_image *image, struct err *e)
 	if (named)
 		r = plan_add(im, name, d, false, e);
 	if (r == 0 && ((digests && !(named && opts_flag(im->o, "skip-digest-for-named"))) ||
-			  (!digests && nameless)))
+			  (!digests && nameless && !is_artifact(im, d))))
 		r = plan_digest(im, d, e);
 	return r;
 }

@@ -129,14 +129,23 @@ nothing_for(const struct platform *p, const struct oci_doc *doc, struct err *e)
 	    oci_doc_platforms(doc, have, sizeof(have)));
 }
 
-/* Which entries of an index are wanted. Attestations ("unknown") are no images. */
+/* Attestations ("unknown") belong to all of an image where somebody brought them. */
+static bool
+is_missing_extra(const struct walk *w, const struct oci_desc *d)
+{
+	struct err ignored = ERR_ZERO; /* not here is what is asked */
+
+	return d->has_platform && strcmp(d->platform.os, "unknown") == 0 &&
+	       blob_check(w->c, d, &ignored) < 0;
+}
+
+/* Which entries of an index are wanted. */
 static int
 choose(const struct walk *w, const struct oci_doc *doc, bool *taken, struct err *e)
 {
 	for (size_t i = 0; i < doc->ndescs; i++)
 		taken[i] = w->wanted->all && walk_is_document(&doc->descs[i]) &&
-			   !(doc->descs[i].has_platform &&
-			       strcmp(doc->descs[i].platform.os, "unknown") == 0);
+			   !is_missing_extra(w, &doc->descs[i]);
 	for (size_t i = 0; i < w->wanted->n; i++) {
 		const struct oci_desc *d = oci_doc_choose(doc, &w->wanted->v[i]);
 
@@ -147,26 +156,39 @@ choose(const struct walk *w, const struct oci_doc *doc, bool *taken, struct err 
 	return 0;
 }
 
-/* Config and layers of a manifest: here, and fitting one another. alone: no index has said what it is for. */
+static int
+layers_check(const struct walk *w, const struct oci_doc *doc, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < doc->ndescs; i++)
+		r = blob_check(w->c, &doc->descs[i], e);
+	return r;
+}
+
+/* Config and layers of a manifest: here, and fitting one another. alone: no index has said what it is for.
+ * An artifact has no config to speak of. */
 static int
 manifest_check(const struct walk *w, const struct oci_doc *doc, bool alone,
     struct oci_config *config, struct err *e)
 {
 	AUTO(buf_free) struct buf text = BUF_ZERO;
 	char only[PLATFORM_TEXT_MAX];
-	int r = blob_text(w->c, &doc->config, &text, e);
+	bool artifact = doc->no_image.code != ERR_NONE;
+	int r = artifact ? blob_check(w->c, &doc->config, e)
+			 : blob_text(w->c, &doc->config, &text, e);
 
 	if (r < 0)
 		return r;
+	if (artifact)
+		return layers_check(w, doc, e);
 	if (oci_config_parse(buf_str(&text), text.len, doc->ndescs, config, e) < 0)
 		return err_wrap(e, "config %s", doc->config.digest.text);
 	if (alone && w->wanted->given && config->has_platform &&
 	    wanted_rank(w->wanted, &config->platform) == 0)
 		return err_set(
 		    e, ERR_NOT_FOUND, "it is for %s only", platform_text(&config->platform, only));
-	for (size_t i = 0; r == 0 && i < doc->ndescs; i++)
-		r = blob_check(w->c, &doc->descs[i], e);
-	return r;
+	return layers_check(w, doc, e);
 }
 
 static int walk_down(struct walk *w, const struct oci_desc *at, unsigned depth, struct err *e);

@@ -37,7 +37,11 @@ bad()
 	evil good >"$T/good.tar"
 	ok ctr images import -q "$T/good.tar"
 	assert_is docker.io/library/evil:1
-	ctr images remove evil:1
+	# With a signature beside the image, which is none itself.
+	evil signed >"$T/signed.tar"
+	ok ctr images import -q "$T/signed.tar"
+	assert_is docker.io/library/evil:1
+	ctr images remove --sync evil:1
 }
 
 @test "names and links that leave the archive" {

@@ -5,6 +5,8 @@
     evil_archive.py STYLE     the archive of that style (a function style_* below)
     evil_archive.py list      all styles, one a line
     evil_archive.py good      the sound one that they are made from
+    evil_archive.py attested  an index of the image and an attestation of it, as buildx makes it: sound
+    evil_archive.py signed    the same with a signature beside the image, as cosign saves it: sound too
 """
 import hashlib
 import io
@@ -106,6 +108,32 @@ def image(edit_config=None, edit_manifest=None, edit_index=None, drop=(), index=
 
 def good():
     return image().bytes()
+
+
+def signed():
+    a = image(drop=["index"])
+    man = [f for f in a.files if f[0].name.startswith("blobs/")][-1][1]
+    a.blob(b"{}")
+    sig = a.blob(dump({"schemaVersion": 2, "mediaType": MANIFEST,
+                       "config": desc("application/vnd.dev.cosign.simplesigning.v1+json", b"{}"),
+                       "layers": [desc("application/octet-stream", b"{}")]}))
+    a.file("index.json", dump({"schemaVersion": 2, "manifests": [
+        desc(MANIFEST, man, annotations={NAME: "evil:1"}),
+        desc(MANIFEST, sig, annotations={"kind": "dev.cosignproject.cosign/sigs"})]}))
+    return a.bytes()
+
+
+def attested():
+    a = image(drop=["index"])
+    man = [f for f in a.files if f[0].name.startswith("blobs/")][-1][1]
+    statement = a.blob(b"{}")
+    att = a.blob(dump({"schemaVersion": 2, "mediaType": MANIFEST, "config": desc(CONFIG, statement),
+                       "layers": [desc("application/vnd.in-toto+json", statement)]}))
+    idx = a.blob(dump({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+        desc(MANIFEST, man, platform={"os": "linux", "architecture": "amd64"}),
+        desc(MANIFEST, att, platform={"os": "unknown", "architecture": "unknown"})]}))
+    a.file("index.json", dump({"schemaVersion": 2, "manifests": [desc(INDEX, idx, annotations={NAME: "evil:1"})]}))
+    return a.bytes()
 
 
 def with_index(text):
@@ -467,4 +495,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "list":
         print("\n".join(STYLES))
     else:
-        sys.stdout.buffer.write(good() if sys.argv[1] == "good" else STYLES[sys.argv[1]]())
+        sys.stdout.buffer.write(dict(STYLES, good=good, signed=signed, attested=attested)[sys.argv[1]]())
