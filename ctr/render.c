@@ -178,7 +178,8 @@ field_is_time(const struct field *f)
 	size_t n = strlen(f->name);
 
 	return f->kind == FIELD_I64 &&
-	       (strcmp(f->name, "time") == 0 || (n > 3 && strcmp(f->name + n - 3, "_at") == 0));
+	       (strcmp(f->name, "time") == 0 || (n > 3 && strcmp(f->name + n - 3, "_at") == 0) ||
+		   (n > 6 && strcmp(f->name + n - 6, "_until") == 0));
 }
 
 static json_t *

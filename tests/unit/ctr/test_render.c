@@ -90,6 +90,18 @@ test_digests_give_way_on_narrow_terminals_only(void **state)
 }
 
 static void
+test_json_times(void **state)
+{
+	struct blob b = { .digest = "d", .held_until = 1700000000000000000 };
+	json_t *v = render_json(&blob_schema, &b);
+
+	(void)state;
+	assert_string_equal(
+	    json_string_value(json_object_get(v, "held_until")), "2023-11-14T22:13:20.000000000Z");
+	json_decref(v);
+}
+
+static void
 test_json_of_a_record(void **state)
 {
 	struct kv labels[] = { { "k", "v" }, { "bad\xff", "key" },
@@ -199,6 +211,7 @@ main(void)
 		cmocka_unit_test(test_table_without_rows),
 		cmocka_unit_test(test_digests_give_way_on_narrow_terminals_only),
 		cmocka_unit_test(test_json_of_a_record),
+		cmocka_unit_test(test_json_times),
 		cmocka_unit_test(test_zero_is_a_value),
 		cmocka_unit_test(test_documents_are_embedded),
 		cmocka_unit_test(test_events_are_decoded_by_topic),
