@@ -43,11 +43,11 @@ one_shot()
 	esac
 }
 
-@test "killed at 150 random moments of imports, exports, conversions and removals" {
+@test "killed at 170 random moments of imports, exports, conversions and removals" {
 	local i killed=0
 
 	RANDOM=$COFFER_SEED
-	for ((i = 1; killed < 150; i++)); do
+	for ((i = 1; killed < 170; i++)); do
 		one_shot || fail "seed $COFFER_SEED, round $i" || return 1
 		if ((i % 20 == 0)); then
 			wait_until 10 coffer_ready

@@ -51,10 +51,10 @@ images_push_all()
 	all_gone
 }
 
-@test "killed at 200 random moments of pulls and removals" {
+@test "killed at 230 random moments of pulls and removals" {
 	local i name killed=0 there extra
 	RANDOM=$COFFER_SEED
-	for ((i = 1; killed < 200; i++)); do
+	for ((i = 1; killed < 230; i++)); do
 		name=$REG/coffer/tiny$((RANDOM % 2 + 1)):latest
 		there=$(ctr images list -q | grep -cxF "$name") || true
 		extra=()

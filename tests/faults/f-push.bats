@@ -18,7 +18,7 @@ setup_file()
 }
 teardown_file() { harness_down; }
 
-@test "killed at 60 random moments of pushes" {
+@test "killed at 70 random moments of pushes" {
 	local i name pid content digest
 	RANDOM=$COFFER_SEED
 	for name in tiny1 tiny2; do
@@ -27,7 +27,7 @@ teardown_file() { harness_down; }
 	done
 	# A registry that knows nothing of these blobs each time: nothing is skipped or mounted.
 	registry_start to "$T/to"
-	for ((i = 1; i <= 60; i++)); do
+	for ((i = 1; i <= 70; i++)); do
 		name=tiny$((RANDOM % 2 + 1))
 		content=$(worker_pid content)
 		ctr images push --chunk-size 16k "127.0.0.1:$REGISTRY_TO_PORT/r$i/$name:1" "$REG/from/$name:latest" >"$T/out" 2>&1 3>&- &

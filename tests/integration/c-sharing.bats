@@ -7,7 +7,8 @@ load ../lib/harness.bash
 setup_file() { harness_up; }
 teardown_file() { harness_down; }
 
-gets() { grep -c '"GET /v2/coffer/layers/blobs/' "$REGISTRY_MAIN_LOG" || true; }
+gets() { blobs_of layers; }
+blobs_of() { grep -c "\"GET /v2/coffer/$1/blobs/" "$REGISTRY_MAIN_LOG" || true; }
 files() { find "$ROOT/content/blobs" -type f | wc -l; }
 isolated()
 {
@@ -52,6 +53,23 @@ isolated()
 	ok ctr -n fourth content ingest --expected-digest "$d" y </dev/null
 	ok ctr -n fourth images pull "$REG/coffer/layers:latest"
 	[[ $(gets) == "$before" ]] || fail "$(gets) of $before downloads"
+}
+
+@test "isolated: downloads at the same moment are two" {
+	local ns pids=() before
+	rm -f "$T/config.toml"
+	isolated
+	before=$(blobs_of big)
+	for ns in fifth sixth; do
+		ctr -n "$ns" images pull -q "$REG/coffer/big:latest" >"$T/$ns" 2>&1 3>&- &
+		pids+=("$!")
+	done
+	wait "${pids[0]}" || fail "$(<"$T/fifth")"
+	wait "${pids[1]}" || fail "$(<"$T/sixth")"
+	# Every layer and the config, by each of them.
+	(($(blobs_of big) - before >= 2 * 6)) || fail "$(blobs_of big) of $before downloads"
+	ok ctr content verify
+	[[ -z $(ls "$ROOT/content/ingest") ]] || fail "$(ls "$ROOT/content/ingest")"
 }
 
 @test "a policy that there is not is refused at the start" {

@@ -20,6 +20,7 @@
 #include <sys/random.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/ident.h"
 #include "lib/base/log.h"
 #include "workers/content/ingest.h"
 
@@ -56,6 +57,7 @@ struct transfer {
 	struct transfer *prev, *next;
 	struct content *c;
 	struct digest digest;
+	char scope[IDENT_MAX + 1]; /* namespace that has it for itself; "": everybody */
 	uint64_t size;
 	struct fetch *waiters;
 	struct ingest *in;
@@ -545,32 +547,41 @@ on_ingest(void *arg, enum ingest_event what, const struct err *e)
 	}
 }
 
-struct fetch *
-fetch_start(struct content *c, struct remote *r, const struct digest *d, uint64_t size,
-    fetch_done_fn *done, fetch_moved_fn *moved, void *arg)
+static struct transfer *
+transfer_new(struct content *c, const char *scope, const struct digest *d, uint64_t size)
 {
+	struct transfer *t = xcalloc(1, sizeof(*t));
+
+	t->c = c;
+	t->digest = *d;
+	(void)snprintf(t->scope, sizeof(t->scope), "%s", scope);
+	t->size = size;
+	t->most = c->options.streams;
+	t->next = c->transfers;
+	if (c->transfers != NULL)
+		c->transfers->prev = t;
+	c->transfers = t;
+	t->in = ingest_open(&c->blobs, scope, d, size, on_ingest, t);
+	return t;
+}
+
+struct fetch *
+fetch_start(struct content *c, const struct fetch_ask *ask)
+{
+	const char *scope = c->options.isolated ? ask->ns : "";
 	struct fetch *f = xcalloc(1, sizeof(*f)), **end;
 	struct transfer *t = c->transfers;
 
-	f->remote = r;
-	f->size = size;
-	f->done = done;
-	f->moved = moved;
-	f->arg = arg;
-	while (t != NULL && !digest_equal(&t->digest, d))
+	f->remote = ask->remote;
+	f->size = ask->size;
+	f->done = ask->done;
+	f->moved = ask->moved;
+	f->arg = ask->arg;
+	while (
+	    t != NULL && !(digest_equal(&t->digest, ask->digest) && strcmp(t->scope, scope) == 0))
 		t = t->next;
-	if (t == NULL) {
-		t = xcalloc(1, sizeof(*t));
-		t->c = c;
-		t->digest = *d;
-		t->size = size;
-		t->most = c->options.streams;
-		t->next = c->transfers;
-		if (c->transfers != NULL)
-			c->transfers->prev = t;
-		c->transfers = t;
-		t->in = ingest_open(&c->blobs, d, size, on_ingest, t);
-	}
+	if (t == NULL)
+		t = transfer_new(c, scope, ask->digest, ask->size);
 	for (end = &t->waiters; *end != NULL; end = &(*end)->next)
 		;
 	*end = f;

@@ -26,8 +26,17 @@ typedef void fetch_done_fn(void *arg, uint64_t bytes, const struct err *e);
 /* So many bytes came, those of earlier attempts included. Called often; may not cancel. */
 typedef void fetch_moved_fn(void *arg, uint64_t came);
 
-struct fetch *fetch_start(struct content *c, struct remote *r, const struct digest *d,
-    uint64_t size, fetch_done_fn *done, fetch_moved_fn *moved, void *arg);
+struct fetch_ask {
+	const char *ns; /* where namespaces are isolated, a download is shared within one alone */
+	struct remote *remote;
+	const struct digest *digest;
+	uint64_t size;
+	fetch_done_fn *done;
+	fetch_moved_fn *moved; /* NULL: not wanted */
+	void *arg;
+};
+
+struct fetch *fetch_start(struct content *c, const struct fetch_ask *ask);
 /* No callback comes. keep: leave what was downloaded for another time. NULL is fine. */
 void fetch_cancel(struct fetch **f, bool keep);
 

@@ -29,8 +29,10 @@
 #include "lib/base/auto.h"
 #include "lib/base/fault.h"
 #include "lib/base/fs.h"
+#include "lib/base/ident.h"
 #include "lib/base/log.h"
 
+#define INGEST_NAME_MAX (IDENT_MAX + 1 + DIGEST_TEXT_MAX)
 #define CHUNK_BYTES INGEST_ADD_MAX
 #define CHUNKS_MAX 32		    /* 8 MiB for all downloads together */
 #define CHUNKS_EACH 8		    /* for one of them */
@@ -53,7 +55,8 @@ struct ingest {
 	struct ingest *next; /* in open or closing */
 	struct ingest *peer; /* in synced or publishing */
 	struct digest digest;
-	uint64_t size; /* what it must have; changed between jobs only */
+	char name[INGEST_NAME_MAX]; /* of its file */
+	uint64_t size;		    /* what it must have; changed between jobs only */
 	uint64_t expect;
 	struct spans have; /* taken */
 	uint64_t hashed;   /* in the file and hashed, as the loop knows it */
@@ -231,9 +234,9 @@ run_open(struct ingest *in)
 	hasher_reset(in->hash);
 	in->at = in->unsynced = 0;
 	/* One that was whole when its worker died may be read-only already. */
-	(void)!fchmodat(in->b->ingest_fd, digest_hex(&in->digest), 0640, 0);
-	in->fd = openat(in->b->ingest_fd, digest_hex(&in->digest),
-	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	(void)!fchmodat(in->b->ingest_fd, in->name, 0640, 0);
+	in->fd = openat(
+	    in->b->ingest_fd, in->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (in->fd < 0)
 		return io_failed(in, "create");
 	if (fchmod(in->fd, 0640) < 0) /* whatever the umask says: snapshot's group reads it */
@@ -365,10 +368,9 @@ publish_run(void *arg)
 	bool touched[COUNT(b->algs)] = { false };
 
 	for (struct ingest *in = b->ingests.publishing; in != NULL; in = in->peer) {
-		const char *hex = digest_hex(&in->digest);
-
 		if (FAULT_FAILS("content.ingest.rename") ||
-		    renameat(b->ingest_fd, hex, b->algs[in->digest.alg], hex) < 0)
+		    renameat(b->ingest_fd, in->name, b->algs[in->digest.alg],
+			digest_hex(&in->digest)) < 0)
 			(void)io_failed(in, "store");
 		touched[in->digest.alg] = true;
 	}
@@ -466,7 +468,7 @@ static void
 closed_end(struct ingest *in)
 {
 	if (in->gone) /* the job may have made it again */
-		(void)unlinkat(in->b->ingest_fd, digest_hex(&in->digest), 0);
+		(void)unlinkat(in->b->ingest_fd, in->name, 0);
 	list_remove(&in->b->ingests.closing, in);
 	ingest_free(&in);
 }
@@ -576,11 +578,15 @@ ingest_new(struct blobs *b, const struct digest *d)
 }
 
 struct ingest *
-ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *fn, void *arg)
+ingest_open(struct blobs *b, const char *scope, const struct digest *d, uint64_t size,
+    ingest_fn *fn, void *arg)
 {
 	struct ingest *in = b->ingests.closing;
+	char name[INGEST_NAME_MAX];
 
-	while (in != NULL && !digest_equal(&in->digest, d))
+	(void)snprintf(name, sizeof(name), "%.*s%s%s", IDENT_MAX, scope,
+	    scope[0] == '\0' ? "" : "~", digest_hex(d));
+	while (in != NULL && strcmp(in->name, name) != 0)
 		in = in->next;
 	if (in != NULL) {
 		list_remove(&b->ingests.closing, in);
@@ -590,6 +596,7 @@ ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *f
 		in->have.n = 0;
 	} else {
 		in = ingest_new(b, d);
+		(void)strcpy(in->name, name);
 	}
 	ingest_expect(in, size);
 	in->fn = fn;
@@ -721,7 +728,7 @@ ingest_close(struct ingest **inp, bool keep)
 	list_remove(&b->ingests.open, in);
 	in->gone = !keep || (in->ready && in->have.n == 0);
 	if (in->gone) /* it may be renamed in already */
-		(void)unlinkat(b->ingest_fd, digest_hex(&in->digest), 0);
+		(void)unlinkat(b->ingest_fd, in->name, 0);
 	chunks_drop(in, &in->filling);
 	chunks_drop(in, &in->queued);
 	if (in->op == OP_NONE) {

@@ -5,11 +5,11 @@
  *	open -> READY -> add.. [ROOM].. -> finish -> DONE
  *	          any point: FAILED; restart -> READY; close
  *
- * The file is ROOT/content/ingest/<hex>, 0640. Bytes may come in any order, from several connections: each
+ * The file is ROOT/content/ingest/<hex> (SCOPE~<hex>), 0640. Bytes may come in any order, from several connections: each
  * goes to its place, and the file is hashed from the front as far as it has no gap. What an earlier
  * download left is taken up: the file itself says what it has, its holes are what it has not. Reading,
  * hashing, writing and syncing happen on threads, one job at a time per ingest; the callbacks come on the
- * loop, never from within a call. At most one ingest per digest is open.
+ * loop, never from within a call. At most one ingest per scope and digest is open.
  *
  * Memory: CHUNKS_MAX chunks for all ingests together, CHUNKS_EACH for one; who has none waits for ROOM.
  *
@@ -34,9 +34,10 @@ enum ingest_event { INGEST_READY, INGEST_ROOM, INGEST_DONE, INGEST_FAILED };
  * may be closed in the callback. */
 typedef void ingest_fn(void *arg, enum ingest_event what, const struct err *e);
 
-/* size: what the blob must have in the end. Borrows b. */
-struct ingest *
-ingest_open(struct blobs *b, const struct digest *d, uint64_t size, ingest_fn *fn, void *arg);
+/* scope: a namespace whose ingests are its own, "": everybody's; one ingest per scope and digest. size: what
+ * the blob must have in the end. Borrows b. */
+struct ingest *ingest_open(struct blobs *b, const char *scope, const struct digest *d,
+    uint64_t size, ingest_fn *fn, void *arg);
 
 /* Takes n bytes (INGEST_ADD_MAX at most) that belong at this offset, or takes nothing and returns false:
  * INGEST_ROOM comes when it is worth trying again. The caller keeps them within size. */

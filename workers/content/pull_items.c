@@ -373,8 +373,13 @@ download_start(struct pull_part *part)
 	p->downloading += counts(part);
 	part->started_at = clock_real_ns();
 	part_set(part, ITEM_DOWNLOADING);
-	part->fetch = fetch_start(
-	    p->c, p->remote, &part->desc.digest, part->desc.size, on_fetched, on_moved, part);
+	part->fetch = fetch_start(p->c, &(struct fetch_ask){ .ns = p->ns,
+					    .remote = p->remote,
+					    .digest = &part->desc.digest,
+					    .size = part->desc.size,
+					    .done = on_fetched,
+					    .moved = on_moved,
+					    .arg = part });
 }
 
 /* What may be done with a part that waits. */

@@ -269,7 +269,13 @@ begin(struct bench *b, const char *mode, uint64_t size, struct waiter *w)
 	assert_int_equal(reference_parse(name, &ref, &e), 0);
 	assert_int_equal(http_load(b->c.http, &e), 0);
 	assert_int_equal(remote_new(b->c.http, &ref, &o, &w->remote, &e), 0);
-	w->fetch = fetch_start(&b->c, w->remote, &b->digest, size, on_done, on_moved, w);
+	w->fetch = fetch_start(&b->c, &(struct fetch_ask){ .ns = "default",
+					  .remote = w->remote,
+					  .digest = &b->digest,
+					  .size = size,
+					  .done = on_done,
+					  .moved = on_moved,
+					  .arg = w });
 	assert_int_equal(w->done, 0);
 }
 

@@ -101,7 +101,7 @@ start(struct bench *b, const struct digest *d, uint64_t size)
 {
 	b->ready = b->room = b->done = b->failed = 0;
 	b->err = ERR_ZERO;
-	b->in = ingest_open(&b->blobs, d, size, on_ingest, b);
+	b->in = ingest_open(&b->blobs, "", d, size, on_ingest, b);
 	turn_until(b, &b->ready, 1);
 	assert_int_equal(b->ready, 1);
 }
@@ -315,7 +315,7 @@ closed_and_taken_up_again(void **state)
 	digest_of(DIGEST_SHA256, data, 600000, &d);
 	for (unsigned i = 0; i < 40; i++) {
 		b->ready = b->done = b->failed = 0;
-		b->in = ingest_open(&b->blobs, &d, 600000, on_ingest, b);
+		b->in = ingest_open(&b->blobs, "", &d, 600000, on_ingest, b);
 		if (i % 3 != 0)
 			turn_until(b, &b->ready, 1);
 		if (b->ready == 1 && came(b) == 0)
