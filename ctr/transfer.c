@@ -15,17 +15,9 @@ struct telling {
 	bool json;
 };
 
-/* --- pull ----------------------------------------------------------------------------------------- */
-
-static void
-on_pull_progress(void *arg, const void *progress)
-{
-	progress_update(arg, &((const struct image_pull_progress *)progress)->items);
-}
-
 static int
-pull(struct ctr *c, const struct image_pull_req *req, struct telling t, struct arena *a,
-    struct image_pull_rep *rep, struct err *e)
+transfer(struct ctr *c, const struct method *m, client_progress_fn *on_progress, const void *req,
+    struct telling t, struct arena *a, void *rep, struct err *e)
 {
 	struct progress *p = NULL;
 	int r = ctr_connect(c, e);
@@ -34,10 +26,17 @@ pull(struct ctr *c, const struct image_pull_req *req, struct telling t, struct a
 		return r;
 	if (t.to != NULL)
 		p = progress_new(c->loop, t.to, t.json);
-	r = ctr_call_progress(
-	    c, &content_image_pull_method, req, a, rep, p == NULL ? NULL : on_pull_progress, p, e);
+	r = ctr_call_progress(c, m, req, a, rep, p == NULL ? NULL : on_progress, p, e);
 	progress_end(&p, r == 0);
 	return r;
+}
+
+/* --- pull ----------------------------------------------------------------------------------------- */
+
+static void
+on_pull_progress(void *arg, const void *progress)
+{
+	progress_update(arg, &((const struct image_pull_progress *)progress)->items);
 }
 
 static void
@@ -61,7 +60,8 @@ images_pull_one(struct ctr *c, const struct image_pull_req *req, FILE *to, struc
 	if (registry_find(NULL, req->ref, a, &r, e) < 0)
 		return -(int)e->code;
 	pull_from(&own, &r);
-	return pull(c, &own, (struct telling){ .to = to }, a, rep, e);
+	return transfer(c, &content_image_pull_method, on_pull_progress, &own,
+	    (struct telling){ .to = to }, a, rep, e);
 }
 
 static int
@@ -101,7 +101,7 @@ images_pull(struct ctr *c, const struct opts *o, struct err *e)
 	if (r == 0)
 		r = ctr_catch(c, e);
 	if (r == 0)
-		r = pull(c, &req, t, &a, &rep, e);
+		r = transfer(c, &content_image_pull_method, on_pull_progress, &req, t, &a, &rep, e);
 	if (r < 0)
 		return r;
 	if (t.json) {
@@ -120,23 +120,6 @@ static void
 on_push_progress(void *arg, const void *progress)
 {
 	progress_update(arg, &((const struct image_push_progress *)progress)->items);
-}
-
-static int
-push(struct ctr *c, const struct image_push_req *req, struct telling t, struct arena *a,
-    struct image_push_rep *rep, struct err *e)
-{
-	struct progress *p = NULL;
-	int r = ctr_connect(c, e);
-
-	if (r < 0)
-		return r;
-	if (t.to != NULL)
-		p = progress_new(c->loop, t.to, t.json);
-	r = ctr_call_progress(
-	    c, &content_image_push_method, req, a, rep, p == NULL ? NULL : on_push_progress, p, e);
-	progress_end(&p, r == 0);
-	return r;
 }
 
 static int
@@ -179,7 +162,7 @@ images_push(struct ctr *c, const struct opts *o, struct err *e)
 	if (r == 0)
 		r = ctr_catch(c, e);
 	if (r == 0)
-		r = push(c, &req, t, &a, &rep, e);
+		r = transfer(c, &content_image_push_method, on_push_progress, &req, t, &a, &rep, e);
 	if (r < 0)
 		return r;
 	if (t.json) {

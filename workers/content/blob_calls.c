@@ -16,28 +16,16 @@
 
 #define READ_MAX (1U << 20)
 
-static int
-list_one(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	(void)k;
-	return page_take(arg, rec, e);
-}
-
 int
 content_on_blob_list(struct content *c, struct call *call, const struct blob_list_req *req,
     struct blob_list_rep *rep, struct err *e)
 {
-	AUTO(store_abort) struct txn *t = NULL;
-	struct arena *a = call_arena(call);
-	struct key prefix, after;
+	const struct rows_ask l = { TABLE_BLOBS, &blob_schema, req->after, &req->filters,
+		req->limit };
 	struct page p;
-	int r;
+	int r = rows_page(c, call, &l, &p, e);
 
-	store_key(&prefix, call_ns(call), "");
-	store_key(&after, call_ns(call), req->after != NULL ? req->after : "");
-	if ((r = page_start(&p, &blob_schema, &req->filters, req->limit, a, e)) < 0 ||
-	    (r = store_read(c->store, &t, e)) < 0 ||
-	    (r = store_each(t, TABLE_BLOBS, &prefix, &after, &blob_schema, a, list_one, &p, e)) < 0)
+	if (r < 0)
 		return r;
 	page_end(&p, &rep->blobs, &rep->more, &rep->next);
 	return 0;

@@ -238,21 +238,32 @@ list_one(void *arg, const struct key *k, void *rec, struct err *e)
 }
 
 int
-content_on_image_list(struct content *c, struct call *call, const struct image_list_req *req,
-    struct image_list_rep *rep, struct err *e)
+rows_page(
+    struct content *c, struct call *call, const struct rows_ask *l, struct page *p, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(call);
 	struct key prefix, after;
-	struct page p;
 	int r;
 
 	store_key(&prefix, call_ns(call), "");
-	store_key(&after, call_ns(call), req->after != NULL ? req->after : "");
-	if ((r = page_start(&p, &image_schema, &req->filters, req->limit, a, e)) < 0 ||
-	    (r = store_read(c->store, &t, e)) < 0 ||
-	    (r = store_each(t, TABLE_IMAGES, &prefix, &after, &image_schema, a, list_one, &p, e)) <
-		0)
+	store_key(&after, call_ns(call), l->after != NULL ? l->after : "");
+	if ((r = page_start(p, l->schema, l->filters, l->limit, a, e)) < 0 ||
+	    (r = store_read(c->store, &t, e)) < 0)
+		return r;
+	return store_each(t, l->table, &prefix, &after, l->schema, a, list_one, p, e);
+}
+
+int
+content_on_image_list(struct content *c, struct call *call, const struct image_list_req *req,
+    struct image_list_rep *rep, struct err *e)
+{
+	const struct rows_ask l = { TABLE_IMAGES, &image_schema, req->after, &req->filters,
+		req->limit };
+	struct page p;
+	int r = rows_page(c, call, &l, &p, e);
+
+	if (r < 0)
 		return r;
 	page_end(&p, &rep->images, &rep->more, &rep->next);
 	return 0;

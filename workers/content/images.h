@@ -5,6 +5,7 @@
 #ifndef CF_CONTENT_IMAGES_H
 #define CF_CONTENT_IMAGES_H
 
+#include "lib/filter/page.h"
 #include "lib/oci/document.h"
 #include "workers/content/content.h"
 
@@ -28,6 +29,17 @@ int image_target(const struct image *im, struct oci_desc *ret, struct err *e);
 
 /* Makes ns exist; success when it does. */
 int namespace_ensure(struct txn *t, const char *ns, struct err *e);
+
+/* One answer of a list method: the rows of the call's namespace, in the order of their keys. */
+struct rows_ask {
+	unsigned table;
+	const struct schema *schema;
+	const char *after; /* NULL: from the first */
+	const struct strs *filters;
+	uint64_t limit;
+};
+int rows_page(
+    struct content *c, struct call *call, const struct rows_ask *l, struct page *p, struct err *e);
 
 /* store_commit, and the outbox is looked at. */
 int content_commit(struct content *c, struct txn **t, struct err *e);
