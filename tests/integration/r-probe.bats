@@ -24,6 +24,18 @@ left()
 	[[ -z $(left) ]] || fail "$(left)"
 }
 
+@test "a daemon that ends or dies in the middle of one: it comes to its end and leaves nothing" {
+	local signal seen=0
+	for signal in TERM KILL TERM KILL TERM KILL; do
+		coffer_start
+		[[ -z $(shims) ]] || seen=$((seen + 1))
+		coffer_stop "$signal"
+		wait_until 20 no_shims || fail "shims: $(shims)"
+		[[ -z $(left) ]] || fail "$signal: $(left)"
+	done
+	((seen > 0)) || fail "no probe was met"
+}
+
 @test "killed at any moment: no mount is left, and the next one takes the rest away" {
 	local delay pid
 	for delay in 0.01 0.02 0.03 0.05 0.07 0.09 0.12 0.15; do

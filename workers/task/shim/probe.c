@@ -3,7 +3,8 @@
  * probe - does an OCI runtime work on this host? Asked by doing: a container is created and deleted.
  *
  * Its root is the host's, bound read-only; its process is never started. What the probe makes (a
- * folder below /run or /tmp, a mount, a control group) is gone when it ends. When it is killed, the mount
+ * folder below /run or /tmp, a mount, a control group) is gone when it ends; it does not end with the daemon
+ * that asked, but in order, a moment later. When it is killed, the mount
  * goes with its mount namespace; folder and control group are found and removed by the next probe: the
  * folder is locked by a living one.
  */
@@ -11,11 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -217,6 +220,8 @@ command_probe(struct err *e)
 	struct reaper *r = pr.loop == NULL ? NULL : reaper_new(pr.loop);
 	char path[PATH_MAX];
 
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	if (r == NULL)
 		(void)err_sys(e, errno, "make the event loop");
 	else if (mounts_of_our_own(e) == 0)
