@@ -25,7 +25,7 @@
 static const uint8_t no_id[16];
 
 static void
-send_failure(struct worker *w, const struct route *to, const uint8_t *id, const struct err *why)
+send_error(struct worker *w, const struct route *to, const uint8_t *id, const struct err *why)
 {
 	struct failure f = {
 		.code = (uint64_t)why->code, .class = err_text(why->code), .message = why->msg
@@ -33,10 +33,16 @@ send_failure(struct worker *w, const struct route *to, const uint8_t *id, const 
 	AUTO(buf_free) struct buf body = BUF_ZERO;
 	struct err e = ERR_ZERO;
 
-	w->board->self.failed++;
 	MUST(wire_encode(&failure_schema, &f, &body, &e) == 0);
 	(void)mailbox_send(
 	    w->mailbox, to, "error", id, body.data, body.len); /* the caller may be gone */
+}
+
+static void
+send_failure(struct worker *w, const struct route *to, const uint8_t *id, const struct err *why)
+{
+	w->board->self.failed++;
+	send_error(w, to, id, why);
 }
 
 static struct call **
@@ -391,7 +397,7 @@ take_request(struct worker *w, struct mail *m, const struct envelope *env)
 	execute(call_new(w, m, env, w->spec->methods[index]), w->spec->thunks[index]);
 }
 
-/* Answered, so that who gave up knows that its work is dropped. A call that is not there was answered
+/* Answered, so that who gave up knows that its work is dropped; no failure of ours. A call that is not there was answered
  * already, or went with a worker that died: whoever still asks hears that it is gone. */
 static void
 take_cancel(struct worker *w, const struct mail *m, const struct envelope *env)
@@ -404,7 +410,7 @@ take_cancel(struct worker *w, const struct mail *m, const struct envelope *env)
 	if (c != NULL)
 		call_drop(c);
 	(void)err_set(&e, ERR_CANCELLED, "cancelled");
-	send_failure(w, &m->from, env->id.p, &e);
+	send_error(w, &m->from, env->id.p, &e);
 }
 
 void

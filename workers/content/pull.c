@@ -204,7 +204,7 @@ pull_detach(struct pull *p, bool keep)
 	loop_del(&p->begin);
 	docs_stop(p);
 	parts_stop(p, keep);
-	loop_del(&p->timer);
+	teller_stop(&p->teller);
 	if (p->prev != NULL)
 		p->prev->next = p->next;
 	else
@@ -282,7 +282,7 @@ pull_reply(struct pull *p, const struct image_pull_rep *rep)
 {
 	struct call *call;
 
-	pull_tell_rest(p);
+	teller_rest(&p->teller);
 	call = pull_detach(p, true);
 	call_reply(call, rep);
 	p->end = loop_once(p->c->loop, 0, pull_free, p);
@@ -447,6 +447,7 @@ content_on_image_pull(struct content *c, struct call *call, const struct image_p
 	p->req = req;
 	p->ns = call_ns(call);
 	p->ref = ref;
+	p->teller = (struct teller){ .loop = c->loop, .tell = pull_told, .arg = p };
 	(void)reference_text(&ref, p->name);
 	if ((r = pull_prepare(p, e)) < 0 ||
 	    (r = content_remote(c, &ref, &opts, call_arena(call), &p->remote, e)) < 0) {

@@ -10,7 +10,6 @@
 #include "workers/content/images.h"
 #include "workers/content/pull_private.h"
 
-#define TELL_MS 100
 #define PARTS_MAX 16384 /* blobs of one image, all its platforms */
 #define TELL_MAX 512	/* parts per message, as declared */
 
@@ -44,16 +43,14 @@ part_tell(struct pull_part *part, struct pull_item_list *to)
 	};
 }
 
-static void
-on_tell(void *arg)
+void
+pull_told(void *arg)
 {
 	struct pull *p = arg;
 	AUTO(free_ptr)
 	struct pull_item *v = xcalloc(p->nheads + p->nparts + 1, sizeof(struct pull_item));
 	struct image_pull_progress progress = { .items = { .v = v } };
 
-	p->timer = NULL;
-	p->told_ms = clock_mono_ms();
 	for (size_t i = 0; i < p->nheads; i++)
 		part_tell(p->heads[i], &progress.items);
 	for (size_t i = 0; i < p->nparts; i++)
@@ -65,26 +62,10 @@ on_tell(void *arg)
 }
 
 void
-pull_tell_rest(struct pull *p)
-{
-	while (p->timer != NULL) {
-		loop_del(&p->timer);
-		on_tell(p);
-	}
-}
-
-void
 pull_tell(struct pull *p, bool now)
 {
-	uint64_t since = clock_mono_ms() - p->told_ms;
-
-	if (p->call == NULL)
-		return;
-	if (now)
-		loop_del(&p->timer);
-	if (p->timer == NULL)
-		p->timer = loop_once(
-		    p->c->loop, now || since >= TELL_MS ? 0 : TELL_MS - since, on_tell, p);
+	if (p->call != NULL)
+		teller_ask(&p->teller, now);
 }
 
 void

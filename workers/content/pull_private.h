@@ -10,6 +10,7 @@
 #include "workers/content/fetch.h"
 #include "workers/content/pull.h"
 #include "workers/content/tree.h"
+#include "workers/content/teller.h"
 
 struct pull;
 struct pull_check;
@@ -108,9 +109,8 @@ struct pull {
 	unsigned downloading;
 	uint64_t bytes;
 
-	struct loop_source *rows;  /* until rows are written */
-	struct loop_source *timer; /* next progress message */
-	uint64_t told_ms;
+	struct loop_source *rows; /* until rows are written */
+	struct teller teller;
 	struct err failure; /* told to failed once gc is through */
 	struct call *failed;
 	struct gc_wait *tidying;
@@ -148,8 +148,8 @@ void parts_stop(struct pull *p, bool keep);
 void part_set(struct pull_part *part, enum item_state state);
 /* A progress message is due: at once for a new state, else 100 ms after the last one. */
 void pull_tell(struct pull *p, bool now);
-/* What was not told yet, before the answer. */
-void pull_tell_rest(struct pull *p);
+/* The teller's: tells the caller of every part that has changed. */
+void pull_told(void *pull);
 /* desc NULL: the reference itself. */
 struct pull_part *head_add(struct pull *p, const char *kind, const struct oci_desc *d);
 

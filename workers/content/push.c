@@ -4,7 +4,6 @@
 
 #include "bus/worker/worker.h"
 #include "lib/base/auto.h"
-#include "lib/base/clock.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
 #include "workers/content/handlers.h"
@@ -13,7 +12,6 @@
 #include "workers/content/push_private.h"
 #include "workers/content/sources.h"
 
-#define TELL_MS 100
 #define TELL_MAX 512 /* parts per message, as declared */
 #define PARTS_MAX 16384
 #define MOUNTS_MAX 8
@@ -36,8 +34,6 @@ on_tell(void *arg)
 	AUTO(free_ptr) struct pull_item *v = xcalloc(TELL_MAX, sizeof(*v));
 	struct image_push_progress progress = { .items = { .v = v } };
 
-	p->timer = NULL;
-	p->told_ms = clock_mono_ms();
 	for (size_t i = 0; i < p->nparts && progress.items.n < TELL_MAX; i++) {
 		struct push_part *part = p->parts[i];
 
@@ -61,15 +57,8 @@ on_tell(void *arg)
 void
 push_tell(struct push *p, bool now)
 {
-	uint64_t since = clock_mono_ms() - p->told_ms;
-
-	if (p->call == NULL)
-		return;
-	if (now)
-		loop_del(&p->timer);
-	if (p->timer == NULL)
-		p->timer = loop_once(
-		    p->c->loop, now || since >= TELL_MS ? 0 : TELL_MS - since, on_tell, p);
+	if (p->call != NULL)
+		teller_ask(&p->teller, now);
 }
 
 void
@@ -106,7 +95,7 @@ push_detach(struct push *p)
 	loop_del(&p->begin);
 	for (size_t i = 0; i < p->nparts; i++)
 		part_stop(p->parts[i]);
-	loop_del(&p->timer);
+	teller_stop(&p->teller);
 	p->end = loop_once(p->c->loop, 0, push_free, p);
 	return call;
 }
@@ -162,10 +151,7 @@ push_finish(struct push *p)
 		log_debug("push %s: %s", p->name, e.msg);
 	log_info("pushed %s: %s, %llu bytes sent", p->name, p->target.digest.text,
 	    (unsigned long long)p->bytes);
-	while (p->timer != NULL) {
-		loop_del(&p->timer);
-		on_tell(p);
-	}
+	teller_rest(&p->teller);
 	call_reply(p->call, &rep);
 	(void)push_detach(p);
 }
@@ -377,6 +363,7 @@ content_on_image_push(struct content *c, struct call *call, const struct image_p
 	p->ns = call_ns(call);
 	p->ref = ref;
 	p->chunk = req->chunk != 0 ? req->chunk : UINT64_MAX;
+	p->teller = (struct teller){ .loop = c->loop, .tell = on_tell, .arg = p };
 	(void)reference_text(&ref, p->name);
 	r = prepare(p, e);
 	if (r < 0) {

@@ -27,6 +27,7 @@
 #include "workers/content/content.h"
 #include "workers/content/remote.h"
 #include "workers/content/tree.h"
+#include "workers/content/teller.h"
 
 struct push;
 
@@ -68,8 +69,8 @@ struct push {
 	size_t nparts;
 	uint64_t chunk; /* most bytes of a request */
 	uint64_t bytes;
-	struct loop_source *begin, *timer, *end;
-	uint64_t told_ms;
+	struct loop_source *begin, *end;
+	struct teller teller;
 };
 
 /* The next thing to be done for part; push_pump or push_fail when it is through. */
