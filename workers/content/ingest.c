@@ -34,11 +34,11 @@
 
 #define INGEST_NAME_MAX (IDENT_MAX + 1 + DIGEST_TEXT_MAX)
 #define CHUNK_BYTES INGEST_ADD_MAX
-#define CHUNKS_MAX 32		    /* 8 MiB for all downloads together */
-#define CHUNKS_EACH 8		    /* for one of them */
-#define HASH_PIECE (64U << 10)	    /* read from the file at once: stays in the cache */
-#define HASH_STEP (8ULL << 20)	    /* read from the file by one job */
-#define SYNC_STEP (8ULL << 20)	    /* let the kernel start writing every so many bytes */
+#define CHUNKS_MAX 32	       /* 8 MiB for all downloads together */
+#define CHUNKS_EACH 8	       /* for one of them */
+#define HASH_PIECE (64U << 10) /* read from the file at once: stays in the cache */
+#define HASH_STEP (8ULL << 20) /* read from the file by one job */
+#define SYNC_STEP (1ULL << 20) /* the kernel starts to write: the sync at the end has little left */
 #define SPANS_FOUND (SPANS_MAX / 2) /* taken up of what is there: the rest is room for what comes */
 
 enum op { OP_NONE, OP_OPEN, OP_WRITE, OP_RESTART, OP_SYNC, OP_PUBLISH };

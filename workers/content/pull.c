@@ -246,21 +246,27 @@ on_tidied(void *arg, const struct gc_totals *sum, const struct err *e)
 }
 
 void
-pull_fail(struct pull *p, const struct err *e)
+pull_settle(struct pull *p)
 {
-	bool keep = e->code == ERR_UNAVAILABLE;
-
-	if (p->call == NULL)
+	if (p->puts != NULL)
 		return;
-	p->failure = *e;
-	p->failed = pull_detach(p, keep);
 	if (p->req->verify_only) { /* it took nothing */
 		on_tidied(p, NULL, NULL);
 		return;
 	}
-	if (!keep)
+	if (p->failure.code != ERR_UNAVAILABLE)
 		pull_release(p);
 	p->tidying = gc_run(p->c, on_tidied, p);
+}
+
+void
+pull_fail(struct pull *p, const struct err *e)
+{
+	if (p->call == NULL)
+		return;
+	p->failure = *e;
+	p->failed = pull_detach(p, e->code == ERR_UNAVAILABLE);
+	pull_settle(p);
 }
 
 static void
@@ -269,6 +275,7 @@ pull_cancelled(struct content_note *note)
 	struct pull *p = (struct pull *)note;
 
 	gc_detach(&p->tidying);
+	docs_leave(p);
 	if (p->call != NULL) {
 		log_info("pull %s was cancelled", p->name);
 		(void)pull_detach(p, true);

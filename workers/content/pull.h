@@ -2,12 +2,13 @@
 /*
  * pull - an image_pull call: from a reference to an image record, its blobs here and its layers unpacked.
  *
- *	DOCUMENTS  manifest or index by tag or digest, stored; of an index the manifests for the platforms that
- *	           are asked for, or all of them (indexes in indexes at most TREE_DEPTH_MAX deep)
+ *	DOCUMENTS  manifest or index by tag or digest, written on a thread while what it names is asked for;
+ *	           of an index the manifests for the platforms that are asked for, or all of them
+ *	           (indexes in indexes at most TREE_DEPTH_MAX deep)
  *	DOWNLOAD   configs and layers, some at once; those here already are taken as they are
  *	  config -> diff ids and chain ids known
  *	  layer here and ids known -> layer_unpack at the snapshot worker, as many at once as there are
- *	FINISH     all done: image record, rows and event in one transaction with the reply
+ *	FINISH     all done and written: image record, rows and event in one transaction with the reply
  *
  * With all platforms what is for the host is unpacked. With verify_only nothing is downloaded, stored or
  * unpacked: the answer says whether all that the registry names is here and whole.

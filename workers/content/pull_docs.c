@@ -14,10 +14,11 @@
 #define WANTS_MAX 4096 /* documents of one image */
 
 struct pull_put {
-	struct pull *pull; /* NULL: it ended meanwhile */
+	struct pull *pull;	/* NULL: it is gone */
+	struct pull_put *next;	/* in pull->puts */
+	struct pull_part *head; /* the pull's */
 	struct content *c;
-	struct oci_doc doc;
-	struct oci_desc desc;
+	struct digest digest;
 	struct buf body;
 	struct err err;
 };
@@ -114,7 +115,7 @@ manifest_accept(struct pull *p, struct oci_doc *doc, const struct oci_desc *desc
 	return parts_add(p, m, e);
 }
 
-/* The document is in the store: where to go from here. Takes doc. */
+/* Where to go from here. Takes doc. */
 static void
 doc_accept(struct pull *p, struct oci_doc *doc, const struct oci_desc *desc)
 {
@@ -139,13 +140,11 @@ doc_accept(struct pull *p, struct oci_doc *doc, const struct oci_desc *desc)
 }
 
 static struct pull_part *
-doc_head(
-    struct pull *p, const struct oci_doc *doc, const struct oci_desc *desc, enum item_state state)
+doc_head(struct pull *p, const char *kind, const struct oci_desc *desc)
 {
-	struct pull_part *head = head_add(p, doc_kind(doc), desc);
+	struct pull_part *head = head_add(p, kind, desc);
 
 	head->offset = desc->size;
-	part_set(head, state);
 	return head;
 }
 
@@ -156,16 +155,25 @@ put_run(void *arg)
 {
 	struct pull_put *put = arg;
 
-	(void)blobs_write(&put->c->blobs, &put->desc.digest, put->body.data, put->body.len,
+	(void)blobs_write(&put->c->blobs, &put->digest, put->body.data, put->body.len,
 	    &put->err); /* looked at when it is done */
 }
 
 static void
 put_free(struct pull_put **put)
 {
-	oci_doc_free(&(*put)->doc);
 	buf_free(&(*put)->body);
 	free_ptr(put);
+}
+
+static void
+put_unlink(struct pull_put *put)
+{
+	struct pull_put **at = &put->pull->puts;
+
+	while (*at != put)
+		at = &(*at)->next;
+	*at = put->next;
 }
 
 static void
@@ -174,19 +182,39 @@ put_done(void *arg)
 	AUTO(put_free) struct pull_put *put = arg;
 	struct pull *p = put->pull;
 
-	if (p == NULL) {
-		gc_forget(put->c, &put->desc.digest);
+	if (p != NULL)
+		put_unlink(put);
+	if (p == NULL || p->call == NULL) {
+		gc_forget(put->c, &put->digest);
+		if (p != NULL)
+			pull_settle(p);
 		return;
 	}
-	p->put = NULL;
-	p->bytes += put->body.len;
 	if (put->err.code != ERR_NONE) {
 		pull_fail(p, &put->err);
 		return;
 	}
-	pull_came(doc_head(p, &put->doc, &put->desc, ITEM_DONE));
-	doc_accept(p, &put->doc, &put->desc);
-	docs_next(p);
+	p->bytes += put->body.len;
+	part_set(put->head, ITEM_DONE);
+	pull_came(put->head);
+	parts_pump(p);
+}
+
+/* Writes the document on a thread, while what it names is already asked for. */
+static void
+doc_store(struct pull *p, const struct oci_desc *desc, const char *kind, const struct buf *body)
+{
+	struct pull_put *put = xcalloc(1, sizeof(*put));
+
+	set_add(&p->docs, desc->digest.text);
+	put->c = p->c;
+	put->pull = p;
+	put->head = doc_head(p, kind, desc);
+	put->digest = desc->digest;
+	(void)buf_add(&put->body, body->data, body->len); /* no limit */
+	put->next = p->puts;
+	p->puts = put;
+	work_add(p->c->work, put_run, put_done, put);
 }
 
 /* The digest of what came is what was asked for, or what the registry says itself. */
@@ -219,63 +247,50 @@ doc_check(struct pull *p, const struct oci_desc *want, const struct fetch_doc_re
 
 /* What came, checked and parsed. */
 static int
-doc_read(struct pull *p, const struct fetch_doc_result *res, struct pull_put *put, struct err *e)
+doc_read(struct pull *p, const struct fetch_doc_result *res, struct oci_doc *doc,
+    struct oci_desc *got, struct err *e)
 {
 	const struct oci_desc *want = &p->wants[p->at].desc;
-	int r = doc_check(p, want, res, &put->desc, e);
+	int r = doc_check(p, want, res, got, e);
 
 	if (r < 0)
 		return r;
 	r = oci_doc_parse(buf_str(res->body), res->body->len,
-	    want->media_type[0] != '\0' ? want->media_type : res->media_type, &put->doc, e);
+	    want->media_type[0] != '\0' ? want->media_type : res->media_type, doc, e);
 	if (r < 0) {
 		pull_blame(e);
 		return err_wrap(
 		    e, "manifest of %s at registry %s", p->name, remote_host(p->remote));
 	}
-	/* Both have room for any media type. */
-	(void)strcpy(put->desc.media_type, put->doc.media_type);
+	(void)strcpy(got->media_type, doc->media_type); /* both have room for any media type */
 	return 0;
-}
-
-static void
-doc_store(struct pull *p, struct pull_put *put, const struct buf *body)
-{
-	set_add(&p->docs, put->desc.digest.text);
-	put->c = p->c;
-	put->pull = p;
-	(void)buf_add(&put->body, body->data, body->len); /* no limit */
-	p->put = put;
-	work_add(p->c->work, put_run, put_done, put);
 }
 
 static void
 on_doc(void *arg, const struct fetch_doc_result *res, const struct err *failed)
 {
+	AUTO(oci_doc_free) struct oci_doc doc = { .ndescs = 0 };
 	struct pull *p = arg;
-	struct pull_put *put = xcalloc(1, sizeof(*put));
+	struct oci_desc got = { .size = 0 };
 	struct err e = failed != NULL ? *failed : ERR_ZERO;
+	const char *kind;
 
 	p->doc = NULL;
-	if (failed == NULL && doc_read(p, res, put, &e) < 0 &&
+	if (failed == NULL && doc_read(p, res, &doc, &got, &e) < 0 &&
 	    remote_distrust(p->remote, res->place)) {
-		put_free(&put);
 		docs_next(p); /* another place may have the right one */
 		return;
 	}
 	if (e.code != ERR_NONE) {
-		put_free(&put);
 		pull_fail(p, &e);
 		return;
 	}
-	if (!p->req->verify_only) {
-		doc_store(p, put, res->body);
-		return;
-	}
-	if (!blobs_has(&p->c->blobs, &put->desc.digest, put->desc.size, NULL))
-		verify_problem(p, doc_kind(&put->doc), &put->desc, "missing");
-	doc_accept(p, &put->doc, &put->desc);
-	put_free(&put);
+	kind = doc_kind(&doc);
+	if (p->req->verify_only && !blobs_has(&p->c->blobs, &got.digest, got.size, NULL))
+		verify_problem(p, kind, &got, "missing");
+	doc_accept(p, &doc, &got);
+	if (p->call != NULL && !p->req->verify_only)
+		doc_store(p, &got, kind, res->body);
 	docs_next(p);
 }
 
@@ -311,7 +326,7 @@ doc_here(struct pull *p)
 	got.size = size;
 	(void)strcpy(got.media_type, doc.media_type); /* both have room for any media type */
 	set_add(&p->docs, got.digest.text);
-	(void)doc_head(p, &doc, &got, ITEM_EXISTS);
+	part_set(doc_head(p, doc_kind(&doc), &got), ITEM_EXISTS);
 	doc_accept(p, &doc, &got);
 	return true;
 }
@@ -349,6 +364,12 @@ void
 docs_stop(struct pull *p)
 {
 	fetch_doc_cancel(&p->doc);
-	if (p->put != NULL)
-		p->put->pull = NULL;
+}
+
+void
+docs_leave(struct pull *p)
+{
+	for (struct pull_put *put = p->puts; put != NULL; put = put->next)
+		put->pull = NULL;
+	p->puts = NULL;
 }

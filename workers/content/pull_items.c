@@ -386,7 +386,7 @@ part_pump(struct pull_part *part, unsigned most)
 static size_t
 parts_left(const struct pull *p)
 {
-	size_t left = p->unpacking;
+	size_t left = p->unpacking + (p->puts != NULL);
 
 	for (size_t i = 0; i < p->nparts; i++)
 		left += p->parts[i]->state != ITEM_DONE && p->parts[i]->state != ITEM_EXISTS &&

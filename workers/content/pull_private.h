@@ -92,7 +92,7 @@ struct pull {
 	    *wants; /* documents, in the order they were found; the first is the reference's */
 	size_t nwants, wants_room, at; /* at: the one being looked at */
 	struct fetch_doc *doc;
-	struct pull_put *put;
+	struct pull_put *puts;
 	bool have_target;
 	struct oci_desc target;
 	struct set docs;	  /* digests of the documents on the way */
@@ -120,6 +120,8 @@ struct pull {
 
 /* The error ends the pull; p lives at least until the loop's next turn. */
 void pull_fail(struct pull *p, const struct err *e);
+/* A document of a pull that ended was written: answers when it was the last one. */
+void pull_settle(struct pull *p);
 /* A document that is wrong is the registry's fault, not of what the caller asked for. */
 void pull_blame(struct err *e);
 /* Everything is here and unpacked. */
@@ -138,6 +140,8 @@ bool pull_may_use(const struct pull *p, const struct digest *d, uint64_t size, u
 /* pull_docs.c: looks at the documents that are left, then at the parts. */
 void docs_next(struct pull *p);
 void docs_stop(struct pull *p);
+/* Documents that are being written are nobody's: they go as soon as they are. */
+void docs_leave(struct pull *p);
 
 /* Takes config and layers of m into the parts. */
 int parts_add(struct pull *p, struct pull_manifest *m, struct err *e);
