@@ -131,17 +131,17 @@ unpack(const void *p, size_t n)
 	AUTO(buf_free) struct buf implied = BUF_ZERO;
 	AUTO(fd_close) int root = -1;
 	struct tree *t;
-	struct tree_usage usage;
+	struct layer_usage usage;
 	struct err e = ERR_ZERO;
 
 	MUST(mkdirat(ground.top, "root", 0755) == 0);
 	root = openat(ground.top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	MUST(root >= 0);
 	t = tree_new(root, 1 << 20);
-	if (tar_unpack(next, &in, t, &limits, &e) < 0)
+	if (tar_unpack(next, &in, tree_sink(t), &limits, &e) < 0)
 		MUST(e.code != ERR_NONE && e.msg[0] != '\0');
-	tree_usage(t, &usage);
-	(void)tree_implied(t, &implied);
+	tree_sink(t)->ops->usage(tree_sink(t), &usage);
+	(void)tree_sink(t)->ops->implied(tree_sink(t), &implied);
 	tree_free(&t);
 	ground_check();
 	MUST(fs_remove_tree(ground.top, "root", &e) == 0);

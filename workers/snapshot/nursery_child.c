@@ -28,6 +28,7 @@
 #include "lib/base/log.h"
 #include "workers/snapshot/nursery.h"
 #include "workers/snapshot/settle.h"
+#include "workers/snapshot/tree.h"
 
 #define CHILD_FILES 2200 /* counting goes 2000 folders deep */
 #define CHILD_MEMORY (1ULL << 30)
@@ -142,9 +143,10 @@ static int
 do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 {
 	struct buf implied = BUF_LIMIT(NURSERY_IMPLIED_BYTES_MAX);
+	AUTO(tree_free) struct tree *t = tree_new(FD_FOLDER, o->limits.held);
 	struct unpack_result res = { .offset = 0 };
 	int ret = unpack_run(
-	    FD_FILE, FD_FOLDER, &o->limits, true, on_progress, NULL, &implied, &res, e);
+	    FD_FILE, tree_sink(t), &o->limits, true, on_progress, NULL, &implied, &res, e);
 
 	if (ret == 0 && implied.len > 0 && fs_write_all(FD_LIST, implied.data, implied.len) < 0)
 		ret = err_sys(e, errno, "note the implied folders");

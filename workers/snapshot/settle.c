@@ -19,6 +19,7 @@
 #include "lib/base/fs.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/nursery.h"
+#include "workers/snapshot/tree.h"
 
 #define XATTR_NAMES_MAX (64 * 1024)
 #define XATTR_VALUE_MAX (64 * 1024)

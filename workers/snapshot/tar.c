@@ -24,12 +24,12 @@ struct tar {
 	tar_next_fn *next;
 	void *arg;
 	struct err *stream; /* what next said, or ERR_NONE */
-	struct tree *tree;
+	struct sink *sink;
 	const struct tar_limits *limits;
 	struct archive *in;
 	uint64_t bytes, entries;
 	char path[PATH_MAX]; /* cleaned name of the entry in hand */
-	struct tree_xattr xattrs[XATTRS_MAX];
+	struct layer_xattr xattrs[XATTRS_MAX];
 };
 
 static la_ssize_t
@@ -66,6 +66,42 @@ archive_err(struct tar *t, struct archive *a, struct err *e)
 	    "not a sound tar: %s", text == NULL ? "no reason given" : text);
 }
 
+/* --- names --------------------------------------------------------------------------------------- */
+
+/* Makes "./a//b/../c" into "a/c" (to: PATH_MAX bytes; "" for the root itself). ".." at the root stays
+ * there, as in a chroot. invalid_argument for an empty name and for one too long. */
+static int
+clean(const char *name, char *to, struct err *e)
+{
+	size_t n = 0;
+
+	if (*name == '\0')
+		return err_set(e, ERR_INVALID_ARGUMENT, "empty name");
+	for (const char *p = name; *p != '\0';) {
+		size_t len = strcspn(p, "/");
+
+		if (len == 2 && p[0] == '.' && p[1] == '.') {
+			while (n > 0 && to[--n] != '/')
+				;
+		} else if (len > NAME_MAX) {
+			return err_set(e, ERR_INVALID_ARGUMENT,
+			    "a part of its name is longer than %d bytes", NAME_MAX);
+		} else if (len > 0 && !(len == 1 && p[0] == '.')) {
+			if (n + len + 2 > PATH_MAX)
+				return err_set(e, ERR_INVALID_ARGUMENT,
+				    "its name is longer than %d bytes", PATH_MAX - 1);
+			if (n > 0)
+				to[n++] = '/';
+			memcpy(to + n, p, len);
+			n += len;
+		}
+		p += len;
+		p += strspn(p, "/");
+	}
+	to[n] = '\0';
+	return 0;
+}
+
 /* --- attributes ---------------------------------------------------------------------------------- */
 
 static bool
@@ -77,7 +113,7 @@ xattr_wanted(const char *name)
 }
 
 static int
-take_xattrs(struct tar *t, struct archive_entry *ent, struct tree_meta *m, struct err *e)
+take_xattrs(struct tar *t, struct archive_entry *ent, struct layer_meta *m, struct err *e)
 {
 	const char *name;
 	const void *value;
@@ -94,7 +130,7 @@ take_xattrs(struct tar *t, struct archive_entry *ent, struct tree_meta *m, struc
 			return err_set(e, ERR_RESOURCE_EXHAUSTED,
 			    "an extended attribute of %zu bytes; at most %d", n, XATTR_BYTES_MAX);
 		t->xattrs[m->nxattrs++] =
-		    (struct tree_xattr){ .name = name, .value = value, .n = n };
+		    (struct layer_xattr){ .name = name, .value = value, .n = n };
 	}
 	m->xattrs = t->xattrs;
 	return 0;
@@ -111,14 +147,14 @@ time_of(int64_t s, long ns)
 }
 
 static int
-take_meta(struct tar *t, struct archive_entry *ent, struct tree_meta *m, struct err *e)
+take_meta(struct tar *t, struct archive_entry *ent, struct layer_meta *m, struct err *e)
 {
 	int64_t uid = archive_entry_uid(ent), gid = archive_entry_gid(ent);
 
 	if (uid < 0 || uid > ID_MAX || gid < 0 || gid > ID_MAX)
 		return err_set(e, ERR_INVALID_ARGUMENT, "owner %lld:%lld: at most %lld",
 		    (long long)uid, (long long)gid, ID_MAX);
-	*m = (struct tree_meta){ .uid = (uid_t)uid,
+	*m = (struct layer_meta){ .uid = (uid_t)uid,
 		.gid = (gid_t)gid,
 		.mode = archive_entry_perm(ent) & 07777,
 		.mtime = time_of(archive_entry_mtime(ent), archive_entry_mtime_nsec(ent)) };
@@ -130,30 +166,33 @@ take_meta(struct tar *t, struct archive_entry *ent, struct tree_meta *m, struct 
 
 /* --- contents ------------------------------------------------------------------------------------ */
 
+/* Hands the body of the entry in hand to the sink. */
 static int
-write_at(int fd, const char *p, size_t n, int64_t at, struct err *e)
+copy_body(struct tar *t, int64_t size, struct err *e)
 {
-	while (n > 0) {
-		ssize_t w = pwrite(fd, p, n, at);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return err_sys(e, errno, "write");
-		p += w;
-		n -= (size_t)w;
-		at += w;
-	}
-	return 0;
-}
-
-/* Writes the body of the entry in hand. *ret_disk: bytes that were in the archive. */
-static int
-copy_body(struct tar *t, struct archive_entry *ent, int fd, uint64_t *ret_disk, struct err *e)
-{
-	int64_t size = archive_entry_size(ent), end = 0, at;
+	int64_t end = 0, at;
 	const void *p;
 	size_t n;
+	int r;
+
+	while ((r = archive_read_data_block(t->in, &p, &n, &at)) == ARCHIVE_OK) {
+		if (n == 0)
+			continue;
+		if (at < 0 || at > size || (uint64_t)n > (uint64_t)(size - at))
+			return err_set(e, ERR_INVALID_ARGUMENT, "a piece outside of the file");
+		if (at < end)
+			return err_set(e, ERR_INVALID_ARGUMENT, "a piece on top of another");
+		if (t->sink->ops->data(t->sink, p, n, (uint64_t)at, e) < 0)
+			return -(int)e->code;
+		end = at + (int64_t)n;
+	}
+	return r == ARCHIVE_EOF ? 0 : archive_err(t, t->in, e);
+}
+
+static int
+make_file(struct tar *t, struct archive_entry *ent, const struct layer_meta *m, struct err *e)
+{
+	int64_t size = archive_entry_size(ent);
 	int r;
 
 	if (size < 0 || (uint64_t)size > t->limits->bytes - t->bytes)
@@ -161,45 +200,22 @@ copy_body(struct tar *t, struct archive_entry *ent, int fd, uint64_t *ret_disk, 
 		    "more than %llu bytes in this layer's files",
 		    (unsigned long long)t->limits->bytes);
 	t->bytes += (uint64_t)size;
-	*ret_disk = 0;
-	while ((r = archive_read_data_block(t->in, &p, &n, &at)) == ARCHIVE_OK) {
-		if (at < 0 || at > size || (uint64_t)n > (uint64_t)(size - at))
-			return err_set(e, ERR_INVALID_ARGUMENT, "a piece outside of the file");
-		if (write_at(fd, p, n, at, e) < 0)
-			return -(int)e->code;
-		if (n > 0)
-			end = at + (int64_t)n;
-		*ret_disk += n;
-	}
-	if (r != ARCHIVE_EOF)
-		return archive_err(t, t->in, e);
-	if (end < size && ftruncate(fd, size) < 0)
-		return err_sys(e, errno, "set size %lld", (long long)size);
-	return 0;
-}
-
-static int
-make_file(struct tar *t, struct archive_entry *ent, const struct tree_meta *m, struct err *e)
-{
-	AUTO(fd_close) int fd = -1;
-	uint64_t disk = 0;
-	int r = tree_file(t->tree, t->path, &fd, e);
-
+	r = t->sink->ops->file(t->sink, t->path, (uint64_t)size, e);
 	if (r == 0)
-		r = copy_body(t, ent, fd, &disk, e);
-	return r < 0 ? r : tree_file_done(t->tree, fd, disk, m, e);
+		r = copy_body(t, size, e);
+	return r < 0 ? r : t->sink->ops->file_done(t->sink, m, e);
 }
 
 static int
-make_link(struct tar *t, struct archive_entry *ent, const struct tree_meta *m, struct err *e)
+make_link(struct tar *t, struct archive_entry *ent, const struct layer_meta *m, struct err *e)
 {
 	const char *raw = archive_entry_hardlink(ent);
 	bool body = archive_entry_size_is_set(ent) && archive_entry_size(ent) > 0;
 	char target[PATH_MAX], shown[SHOWN];
-	int r = tree_clean(raw, target, e);
+	int r = clean(raw, target, e);
 
 	if (r == 0)
-		r = tree_link(t->tree, t->path, target, e);
+		r = t->sink->ops->link(t->sink, t->path, target, e);
 	if (r < 0 && e->code == ERR_NOT_FOUND && body)
 		return make_file(t, ent, m, e);
 	if (r < 0) {
@@ -210,8 +226,8 @@ make_link(struct tar *t, struct archive_entry *ent, const struct tree_meta *m, s
 }
 
 static int
-make_node(
-    struct tar *t, struct archive_entry *ent, mode_t type, const struct tree_meta *m, struct err *e)
+make_node(struct tar *t, struct archive_entry *ent, mode_t type, const struct layer_meta *m,
+    struct err *e)
 {
 	uint64_t major = 0, minor = 0;
 
@@ -227,7 +243,7 @@ make_node(
 		return err_set(e, ERR_INVALID_ARGUMENT,
 		    "character device 0:0 is overlayfs' mark for a removed file; layers use "
 		    "\".wh.\" names");
-	return tree_node(t->tree, t->path, type, makedev(major, minor), m, e);
+	return t->sink->ops->node(t->sink, t->path, type, makedev(major, minor), m, e);
 }
 
 /* --- entries ------------------------------------------------------------------------------------- */
@@ -258,7 +274,7 @@ mark(struct tar *t, struct err *e)
 		return 1;
 	folder_of(t->path, path, sizeof(path));
 	if (strcmp(base, WH_OPAQUE) == 0)
-		return tree_opaque(t->tree, path, e);
+		return t->sink->ops->opaque(t->sink, path, e);
 	if (strncmp(base, WH_META, strlen(WH_META)) == 0 && base[strlen(WH_META)] != '\0')
 		return 0;
 	base += strlen(WH);
@@ -269,7 +285,7 @@ mark(struct tar *t, struct err *e)
 	if (dir > 0)
 		path[dir++] = '/';
 	memcpy(path + dir, base, strlen(base) + 1);
-	return tree_whiteout(t->tree, path, e);
+	return t->sink->ops->whiteout(t->sink, path, e);
 }
 
 static int
@@ -277,7 +293,7 @@ make(struct tar *t, struct archive_entry *ent, struct err *e)
 {
 	mode_t type = archive_entry_filetype(ent);
 	const char *target;
-	struct tree_meta m;
+	struct layer_meta m;
 	int r;
 
 	if (type != S_IFDIR) {
@@ -294,10 +310,10 @@ make(struct tar *t, struct archive_entry *ent, struct err *e)
 	case S_IFREG:
 		return make_file(t, ent, &m, e);
 	case S_IFDIR:
-		return tree_folder(t->tree, t->path, &m, e);
+		return t->sink->ops->folder(t->sink, t->path, &m, e);
 	case S_IFLNK:
 		target = archive_entry_symlink(ent);
-		return tree_symlink(t->tree, t->path, target == NULL ? "" : target, &m, e);
+		return t->sink->ops->symlink(t->sink, t->path, target == NULL ? "" : target, &m, e);
 	case S_IFIFO:
 	case S_IFCHR:
 	case S_IFBLK:
@@ -321,7 +337,7 @@ one(struct tar *t, struct archive_entry *ent, struct err *e)
 	if (raw == NULL)
 		return err_set(e, ERR_INVALID_ARGUMENT, "archive entry %llu has no readable name",
 		    (unsigned long long)t->entries);
-	r = tree_clean(raw, t->path, e);
+	r = clean(raw, t->path, e);
 	if (r == 0)
 		r = make(t, ent, e);
 	if (r < 0 && t->stream->code == ERR_NONE)
@@ -364,19 +380,16 @@ drain(struct tar *t, struct err *e)
 
 int
 tar_unpack(
-    tar_next_fn *next, void *arg, struct tree *tree, const struct tar_limits *limits, struct err *e)
+    tar_next_fn *next, void *arg, struct sink *to, const struct tar_limits *limits, struct err *e)
 {
 	AUTO(archive_done) struct archive *in = archive_read_new();
 	AUTO(free_ptr) struct tar *t = xcalloc(1, sizeof(*t));
 	struct err stream = ERR_ZERO;
 	int r;
 
-	*t = (struct tar){ .next = next,
-		.arg = arg,
-		.stream = &stream,
-		.tree = tree,
-		.limits = limits,
-		.in = in };
+	*t = (struct tar){
+		.next = next, .arg = arg, .stream = &stream, .sink = to, .limits = limits, .in = in
+	};
 	if (in == NULL || archive_read_support_format_tar(in) != ARCHIVE_OK ||
 	    archive_read_support_format_empty(in) != ARCHIVE_OK)
 		return err_set(e, ERR_INTERNAL, "libarchive does not read tar");
@@ -385,5 +398,5 @@ tar_unpack(
 	r = all(t, e);
 	if (r == 0)
 		r = drain(t, e);
-	return r < 0 ? r : tree_finish(tree, e);
+	return r < 0 ? r : to->ops->finish(to, e);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tar - the entries of a layer's tar, made real in a tree.
+ * tar - the entries of a layer's tar, put into a sink.
  *
  * libarchive reads (tar only, no filters); all decisions and all creation are ours: names, types,
  * whiteouts, limits. Whatever the archive says is hostile data: an error names the entry and what is
- * wrong with it, and the tree holds what came before it.
+ * wrong with it, and the sink holds what came before it.
  *
  * Policy, beyond the OCI layer specification:
  *	- names are taken inside of the layer's root, ".." and leading "/" too; links as in a chroot
@@ -25,7 +25,7 @@
 #include <sys/types.h>
 
 #include "lib/base/err.h"
-#include "workers/snapshot/tree.h"
+#include "workers/snapshot/sink.h"
 
 struct tar_limits {
 	uint64_t bytes;	  /* most bytes of files, holes too */
@@ -35,9 +35,9 @@ struct tar_limits {
 /* Gives the next piece of the tar: *ret_block valid until the next call; 0 at the end, -1 with e. */
 typedef ssize_t tar_next_fn(void *arg, const void **ret_block, struct err *e);
 
-/* Reads next to its end and fills t (tree_finish is called). Needs a UTF-8 LC_CTYPE. Errors:
+/* Reads next to its end and fills to (finish is called). Needs a UTF-8 LC_CTYPE. Errors:
  * invalid_argument for what the archive says, resource_exhausted for limits and a full disk. */
 int tar_unpack(
-    tar_next_fn *next, void *arg, struct tree *t, const struct tar_limits *limits, struct err *e);
+    tar_next_fn *next, void *arg, struct sink *to, const struct tar_limits *limits, struct err *e);
 
 #endif

@@ -19,13 +19,16 @@ struct folder_time {
 	size_t path_len; /* the path follows, with its NUL */
 };
 
+static const struct sink_ops ops;
+
 struct tree *
 tree_new(int root, size_t held_max)
 {
 	struct tree *t = xcalloc(1, sizeof(*t));
 
+	t->sink.ops = &ops;
 	t->root = root;
-	t->dir = -1;
+	t->dir = t->file = -1;
 	t->times = BUF_LIMIT(held_max);
 	t->usage.inodes = 1;
 	t->usage.bytes = 4096;
@@ -38,12 +41,25 @@ tree_free(struct tree **t)
 	if (*t == NULL)
 		return;
 	fd_close(&(*t)->dir);
+	fd_close(&(*t)->file);
 	for (unsigned i = 0; i < (*t)->nimplied; i++)
 		free((*t)->implied[i].path);
 	free((*t)->implied);
 	buf_free(&(*t)->times);
 	free(*t);
 	*t = NULL;
+}
+
+static struct tree *
+tree_of(struct sink *s)
+{
+	return (struct tree *)s; /* its first member */
+}
+
+struct sink *
+tree_sink(struct tree *t)
+{
+	return &t->sink;
 }
 
 /* --- attributes ---------------------------------------------------------------------------------- */
@@ -56,7 +72,7 @@ xattr_dispensable(const char *name, int errnum)
 }
 
 static int
-xattr_failed(struct tree *t, const struct tree_xattr *x, struct err *e)
+xattr_failed(struct tree *t, const struct layer_xattr *x, struct err *e)
 {
 	if (xattr_dispensable(x->name, errno)) {
 		t->usage.xattrs_skipped++;
@@ -67,14 +83,14 @@ xattr_failed(struct tree *t, const struct tree_xattr *x, struct err *e)
 
 /* Attributes of an open file or folder; fresh: it was made just now with no special bits. */
 static int
-set_meta_fd(struct tree *t, int fd, const struct tree_meta *m, struct err *e)
+set_meta_fd(struct tree *t, int fd, const struct layer_meta *m, struct err *e)
 {
 	if (fchown(fd, m->uid, m->gid) < 0)
 		return err_sys(e, errno, "set owner %u:%u", m->uid, m->gid);
 	if (fchmod(fd, m->mode) < 0) /* behind the owner: changing that clears setuid and setgid */
 		return err_sys(e, errno, "set mode %04o", m->mode);
 	for (unsigned i = 0; i < m->nxattrs; i++) {
-		const struct tree_xattr *x = &m->xattrs[i];
+		const struct layer_xattr *x = &m->xattrs[i];
 
 		if (fsetxattr(fd, x->name, x->value, x->n, 0) < 0 && xattr_failed(t, x, e) < 0)
 			return -(int)e->code;
@@ -85,7 +101,7 @@ set_meta_fd(struct tree *t, int fd, const struct tree_meta *m, struct err *e)
 /* Attributes of what can't be opened: links, devices, pipes. */
 static int
 set_meta_at(
-    struct tree *t, const struct tree_at *at, bool link, const struct tree_meta *m, struct err *e)
+    struct tree *t, const struct tree_at *at, bool link, const struct layer_meta *m, struct err *e)
 {
 	struct timespec times[2] = { m->atime, m->mtime };
 
@@ -97,7 +113,7 @@ set_meta_at(
 	if (m->nxattrs > 0 && fchdir(at->dir) < 0)
 		return err_sys(e, errno, "enter its folder");
 	for (unsigned i = 0; i < m->nxattrs; i++) {
-		const struct tree_xattr *x = &m->xattrs[i];
+		const struct layer_xattr *x = &m->xattrs[i];
 
 		if (lsetxattr(at->name, x->name, x->value, x->n, 0) < 0 &&
 		    xattr_failed(t, x, e) < 0)
@@ -110,7 +126,7 @@ set_meta_at(
 
 /* Folders get their times last: what is put into them changes them. */
 static int
-time_later(struct tree *t, const char *path, const struct tree_meta *m, struct err *e)
+time_later(struct tree *t, const char *path, const struct layer_meta *m, struct err *e)
 {
 	struct folder_time f = { .times = { m->atime, m->mtime }, .path_len = strlen(path) };
 
@@ -169,16 +185,25 @@ make_folder(struct tree *t, const struct tree_at *at, bool *opaque, struct err *
 	return 0;
 }
 
-int
-tree_folder(struct tree *t, const char *path, const struct tree_meta *m, struct err *e)
+static int
+root_meta(struct tree *t, const struct layer_meta *m, struct err *e)
 {
+	int r = set_meta_fd(t, t->root, m, e);
+
+	return r < 0 ? r : time_later(t, "", m, e);
+}
+
+static int
+tree_folder(struct sink *s, const char *path, const struct layer_meta *m, struct err *e)
+{
+	struct tree *t = tree_of(s);
 	AUTO(fd_close) int fd = -1;
 	struct tree_at at;
 	bool opaque;
 	int r;
 
 	if (*path == '\0')
-		return tree_root(t, m, e);
+		return root_meta(t, m, e);
 	r = tree_at(t, path, &at, e);
 	if (r < 0)
 		return r;
@@ -194,14 +219,6 @@ tree_folder(struct tree *t, const char *path, const struct tree_meta *m, struct 
 	if (opaque && fsetxattr(fd, OPAQUE, "y", 1, 0) < 0)
 		return err_sys(e, errno, "mark opaque");
 	return time_later(t, path, m, e);
-}
-
-int
-tree_root(struct tree *t, const struct tree_meta *m, struct err *e)
-{
-	int r = set_meta_fd(t, t->root, m, e);
-
-	return r < 0 ? r : time_later(t, "", m, e);
 }
 
 /* Calls make until it does not meet an entry of that name any more: twice at most. */
@@ -223,10 +240,11 @@ tree_root(struct tree *t, const struct tree_meta *m, struct err *e)
 		r_ < 0 ? -(int)(e)->code : r_;                                             \
 	})
 
-int
+static int
 tree_symlink(
-    struct tree *t, const char *path, const char *target, const struct tree_meta *m, struct err *e)
+    struct sink *s, const char *path, const char *target, const struct layer_meta *m, struct err *e)
 {
+	struct tree *t = tree_of(s);
 	struct tree_at at;
 	int r = place(t, path, &at, e);
 
@@ -241,10 +259,11 @@ tree_symlink(
 	return set_meta_at(t, &at, true, m, e);
 }
 
-int
-tree_node(struct tree *t, const char *path, mode_t type, dev_t dev, const struct tree_meta *m,
+static int
+tree_node(struct sink *s, const char *path, mode_t type, dev_t dev, const struct layer_meta *m,
     struct err *e)
 {
+	struct tree *t = tree_of(s);
 	struct tree_at at;
 	int r = place(t, path, &at, e);
 
@@ -257,10 +276,11 @@ tree_node(struct tree *t, const char *path, mode_t type, dev_t dev, const struct
 	return set_meta_at(t, &at, false, m, e);
 }
 
-int
-tree_file(struct tree *t, const char *path, int *ret_fd, struct err *e)
+static int
+tree_file(struct sink *s, const char *path, uint64_t size, struct err *e)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	struct tree *t = tree_of(s);
 	struct tree_at at;
 	int r = place(t, path, &at, e);
 
@@ -269,28 +289,58 @@ tree_file(struct tree *t, const char *path, int *ret_fd, struct err *e)
 	r = REPLACING(t, &at, "make file", e, openat(at.dir, at.name, flags, 0600));
 	if (r < 0)
 		return r;
-	*ret_fd = r;
+	fd_close(&t->file);
+	t->file = r;
+	t->file_size = size;
+	t->file_end = t->file_bytes = 0;
 	return 0;
 }
 
-int
-tree_file_done(
-    struct tree *t, int fd, uint64_t disk_bytes, const struct tree_meta *m, struct err *e)
+static int
+tree_data(struct sink *s, const void *p, size_t n, uint64_t at, struct err *e)
+{
+	struct tree *t = tree_of(s);
+	const char *from = p;
+
+	t->file_end = at + n;
+	t->file_bytes += n;
+	while (n > 0) {
+		ssize_t w = pwrite(t->file, from, n, (off_t)at);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return err_sys(e, errno, "write");
+		from += w;
+		n -= (size_t)w;
+		at += (size_t)w;
+	}
+	return 0;
+}
+
+static int
+tree_file_done(struct sink *s, const struct layer_meta *m, struct err *e)
 {
 	struct timespec times[2] = { m->atime, m->mtime };
-	int r = set_meta_fd(t, fd, m, e);
+	struct tree *t = tree_of(s);
+	int r;
 
+	if (t->file_end < t->file_size && ftruncate(t->file, (off_t)t->file_size) < 0)
+		return err_sys(e, errno, "set size %llu", (unsigned long long)t->file_size);
+	r = set_meta_fd(t, t->file, m, e);
 	if (r < 0)
 		return r;
-	if (futimens(fd, times) < 0)
+	if (futimens(t->file, times) < 0)
 		return err_sys(e, errno, "set times");
-	count(t, disk_bytes);
+	fd_close(&t->file);
+	count(t, t->file_bytes);
 	return 0;
 }
 
-int
-tree_link(struct tree *t, const char *path, const char *target, struct err *e)
+static int
+tree_link(struct sink *s, const char *path, const char *target, struct err *e)
 {
+	struct tree *t = tree_of(s);
 	AUTO(fd_close) int from = -1;
 	struct tree_at at, source;
 	struct stat st, there;
@@ -334,9 +384,10 @@ mark_opaque(int dir, const char *name, struct err *e)
 }
 
 /* What the same layer holds stays: only what is below goes. */
-int
-tree_whiteout(struct tree *t, const char *path, struct err *e)
+static int
+tree_whiteout(struct sink *s, const char *path, struct err *e)
 {
+	struct tree *t = tree_of(s);
 	struct tree_at at;
 	struct stat st;
 	int r = place(t, path, &at, e);
@@ -354,9 +405,10 @@ tree_whiteout(struct tree *t, const char *path, struct err *e)
 	return S_ISDIR(st.st_mode) ? mark_opaque(at.dir, at.name, e) : 0;
 }
 
-int
-tree_opaque(struct tree *t, const char *dir_path, struct err *e)
+static int
+tree_opaque(struct sink *s, const char *dir_path, struct err *e)
 {
+	struct tree *t = tree_of(s);
 	AUTO(fd_close) int fd = -1;
 	int r;
 
@@ -374,9 +426,10 @@ tree_opaque(struct tree *t, const char *dir_path, struct err *e)
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
-int
-tree_finish(struct tree *t, struct err *e)
+static int
+tree_finish(struct sink *s, struct err *e)
 {
+	struct tree *t = tree_of(s);
 	for (size_t at = 0; at < t->times.len;) {
 		AUTO(fd_close) int fd = -1;
 		struct folder_time f;
@@ -394,17 +447,39 @@ tree_finish(struct tree *t, struct err *e)
 	return tree_count(t->root, &t->usage.bytes, &t->usage.inodes, e);
 }
 
-void
-tree_usage(const struct tree *t, struct tree_usage *ret)
+static void
+tree_usage(const struct sink *s, struct layer_usage *ret)
 {
-	*ret = t->usage;
+	*ret = ((const struct tree *)s)->usage;
 }
 
-int
-tree_implied(const struct tree *t, struct buf *out)
+static int
+tree_implied(const struct sink *s, struct buf *out)
 {
+	const struct tree *t = (const struct tree *)s;
+
 	for (unsigned i = 0; i < t->nimplied; i++)
 		if (buf_add(out, t->implied[i].path, strlen(t->implied[i].path) + 1) < 0)
 			return -1;
 	return 0;
 }
+
+static int
+tree_sync(struct sink *s, struct err *e)
+{
+	return syncfs(tree_of(s)->root) < 0 ? err_sys(e, errno, "bring the layer to disk") : 0;
+}
+
+static const struct sink_ops ops = { .folder = tree_folder,
+	.symlink = tree_symlink,
+	.node = tree_node,
+	.file = tree_file,
+	.data = tree_data,
+	.file_done = tree_file_done,
+	.link = tree_link,
+	.whiteout = tree_whiteout,
+	.opaque = tree_opaque,
+	.finish = tree_finish,
+	.usage = tree_usage,
+	.implied = tree_implied,
+	.sync = tree_sync };

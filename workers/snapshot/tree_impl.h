@@ -11,19 +11,31 @@ struct implied {
 };
 
 struct tree {
+	struct sink sink; /* first */
 	int root;
 	int dir;	/* the folder tree_at gave last, -1 = none */
 	bool dir_stale; /* something that was part of its path may be gone: do not use it again */
 	bool
 	    recount; /* a folder with what it held was removed: the counts are not right any more */
 	char dir_path[PATH_MAX];
-	struct tree_usage usage;
+	int file; /* being written, -1 = none */
+	uint64_t file_size, file_end, file_bytes;
+	struct layer_usage usage;
 	struct implied *implied;
 	unsigned nimplied, implied_room;
 	struct buf times; /* struct folder_time and its path, again and again */
 };
 
+/* A place in the tree: a folder and a name in it. dir stays the tree's and is valid until the next
+ * call of tree_at. */
+struct tree_at {
+	int dir;
+	const char *name; /* the last component of the cleaned path, in that path */
+};
+
 /* tree_walk.c */
+/* Finds the folder of a cleaned path, making what is missing on the way. */
+int tree_at(struct tree *t, const char *path, struct tree_at *ret, struct err *e);
 /* Opens the folder path ("" is root), links resolved inside of root; -1 with errno. */
 int tree_open(int root, const char *path);
 /* The same, making what is missing. */

@@ -16,38 +16,6 @@
 #define LINKS_MAX 40
 
 int
-tree_clean(const char *name, char *to, struct err *e)
-{
-	size_t n = 0;
-
-	if (*name == '\0')
-		return err_set(e, ERR_INVALID_ARGUMENT, "empty name");
-	for (const char *p = name; *p != '\0';) {
-		size_t len = strcspn(p, "/");
-
-		if (len == 2 && p[0] == '.' && p[1] == '.') {
-			while (n > 0 && to[--n] != '/')
-				;
-		} else if (len > NAME_MAX) {
-			return err_set(e, ERR_INVALID_ARGUMENT,
-			    "a part of its name is longer than %d bytes", NAME_MAX);
-		} else if (len > 0 && !(len == 1 && p[0] == '.')) {
-			if (n + len + 2 > PATH_MAX)
-				return err_set(e, ERR_INVALID_ARGUMENT,
-				    "its name is longer than %d bytes", PATH_MAX - 1);
-			if (n > 0)
-				to[n++] = '/';
-			memcpy(to + n, p, len);
-			n += len;
-		}
-		p += len;
-		p += strspn(p, "/");
-	}
-	to[n] = '\0';
-	return 0;
-}
-
-int
 tree_open(int root, const char *path)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,

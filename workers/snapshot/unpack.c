@@ -176,7 +176,7 @@ ring_new(uint64_t limit, unpack_progress_fn *progress, void *arg)
 
 /* Runs the writer on its thread beside tar_unpack here. */
 static int
-pump(struct ring *g, struct tree *t, const struct unpack_limits *limits, struct err *e)
+pump(struct ring *g, struct sink *to, const struct unpack_limits *limits, struct err *e)
 {
 	struct tar_limits tl = { .bytes = limits->bytes, .entries = limits->entries };
 	pthread_t thread;
@@ -184,32 +184,32 @@ pump(struct ring *g, struct tree *t, const struct unpack_limits *limits, struct 
 
 	if (r != 0)
 		return err_sys(e, r, "start a thread");
-	r = tar_unpack(ring_next, g, t, &tl, e);
+	r = tar_unpack(ring_next, g, to, &tl, e);
 	ring_stop(g);
 	(void)pthread_join(thread, NULL);
 	return r;
 }
 
 int
-unpack_run(int blob, int folder, const struct unpack_limits *limits, bool sync,
+unpack_run(int blob, struct sink *to, const struct unpack_limits *limits, bool sync,
     unpack_progress_fn *progress, void *arg, struct buf *implied, struct unpack_result *ret,
     struct err *e)
 {
 	AUTO(ring_free) struct ring *g = ring_new(limits->bytes, progress, arg);
-	AUTO(tree_free) struct tree *t = tree_new(folder, limits->held);
 	int r = inflate_open(blob, &g->in, e);
 
 	if (r == 0)
-		r = pump(g, t, limits, e);
+		r = pump(g, to, limits, e);
 	if (r < 0)
 		return r;
-	if (tree_implied(t, implied) < 0)
+	if (to->ops->implied(to, implied) < 0)
 		return err_set(e, ERR_RESOURCE_EXHAUSTED,
 		    "too many folders that the archive uses without naming them");
-	if (sync && syncfs(folder) < 0)
-		return err_sys(e, errno, "bring the layer to disk");
+	r = sync ? to->ops->sync(to, e) : 0;
+	if (r < 0)
+		return r;
 	hasher_digest(g->hash, &ret->diff_id);
-	tree_usage(t, &ret->usage);
+	to->ops->usage(to, &ret->usage);
 	ret->offset = inflate_offset(g->in);
 	return 0;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unpack - a blob into a folder: inflate, hash, tar to disk, then syncfs.
+ * unpack - a blob into a sink: inflate, hash, tar to disk, then sync.
  *
  * One thread inflates and hashes, the caller's thread creates files; a ring of fixed blocks is
  * between them, so memory does not depend on the layer. Every byte of the uncompressed stream is
  * hashed, also behind the tar's end mark. Nothing here decides whether the result is wanted: who
- * started it compares the digest and drops the folder when it is not.
+ * started it compares the digest and drops the result when it is not.
  *
  * Made for a process of its own (nursery.h) that has given up every right it does not need.
  */
@@ -17,7 +17,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/oci/digest.h"
-#include "workers/snapshot/tree.h"
+#include "workers/snapshot/sink.h"
 
 struct unpack_limits {
 	uint64_t bytes;	  /* most bytes of the stream, and of the files in it */
@@ -27,16 +27,16 @@ struct unpack_limits {
 
 struct unpack_result {
 	struct digest diff_id;
-	struct tree_usage usage;
+	struct layer_usage usage;
 	uint64_t offset; /* bytes of the blob taken */
 };
 
 /* Called now and then with the bytes of the blob taken so far, on a thread of its own. */
 typedef void unpack_progress_fn(void *arg, uint64_t offset);
 
-/* Unpacks blob (borrowed, at its start) below folder (borrowed, empty). implied: gets the paths of
- * implied folders, each with its NUL. sync: end with syncfs. */
-int unpack_run(int blob, int folder, const struct unpack_limits *limits, bool sync,
+/* Unpacks blob (borrowed, at its start) into to (empty). implied: gets the paths of implied folders, each
+ * with its NUL. sync: end with everything on disk. */
+int unpack_run(int blob, struct sink *to, const struct unpack_limits *limits, bool sync,
     unpack_progress_fn *progress, void *arg, struct buf *implied, struct unpack_result *ret,
     struct err *e);
 

@@ -20,6 +20,7 @@
 #include "tests/unit/workers/snapshot/tarmake.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/nursery.h"
+#include "workers/snapshot/tree.h"
 
 struct fix {
 	char dir[64];

@@ -24,6 +24,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
 #include "tests/unit/workers/snapshot/tarmake.h"
+#include "workers/snapshot/tree.h"
 #include "workers/snapshot/unpack.h"
 
 #define LIMITS                                                        \
@@ -97,13 +98,14 @@ static int
 unpack_bytes(struct fix *f, const void *p, size_t n)
 {
 	AUTO(fd_close) int blob = memfd_create("blob", MFD_CLOEXEC);
+	AUTO(tree_free) struct tree *t = tree_new(f->root, f->limits.held);
 
 	assert_int_equal(fs_write_all(blob, p, n), 0);
 	assert_int_equal(lseek(blob, 0, SEEK_SET), 0);
 	buf_free(&f->implied);
 	f->e = ERR_ZERO;
 	return unpack_run(
-	    blob, f->root, &f->limits, false, NULL, NULL, &f->implied, &f->res, &f->e);
+	    blob, tree_sink(t), &f->limits, false, NULL, NULL, &f->implied, &f->res, &f->e);
 }
 
 /* Ends the tar and unpacks it. */
