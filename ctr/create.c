@@ -55,6 +55,8 @@ const struct opt create_opts[] = {
 	{ "pids-limit", 0, OPT_TEXT, "N", "Most processes at a time; -1 for no limit.", NULL },
 	{ "stop-signal", 0, OPT_TEXT, "SIGNAL",
 	    "Signal that asks it to end, instead of the image's.", NULL },
+	{ "snapshotter", 0, OPT_TEXT, "NAME",
+	    "How its root is laid out: see ctr plugins list. Default: the daemon's choice.", NULL },
 	{ "platform", 0, OPT_TEXT, "OS/ARCH", "Platform of the image. Default: the host's.", NULL },
 	{ .name = NULL },
 };
@@ -238,6 +240,7 @@ create_request(
 		.stop_signal = opts_text(o, "stop-signal"),
 		.runtime = opts_text(o, "runtime"),
 		.platform = opts_text(o, "platform"),
+		.snapshotter = opts_text(o, "snapshotter"),
 	};
 	r = create_env(o, a, &req->env, e);
 	if (r == 0)

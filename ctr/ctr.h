@@ -129,6 +129,7 @@ verb_fn containers_create, containers_start, containers_list, containers_info, c
 verb_fn run_run, run_exec, run_attach, run_remove_after;
 verb_fn tasks_list, tasks_kill, tasks_delete, tasks_ps, tasks_pause, tasks_resume, tasks_wait;
 verb_fn snapshots_list;
+verb_fn plugins_list;
 verb_fn content_list, content_active, content_get, content_ingest, content_abort, content_delete,
     content_label, content_edit, content_verify;
 verb_fn leases_list, leases_create, leases_delete, leases_add, leases_remove, leases_resources;

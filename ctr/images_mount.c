@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "ctr/ctr.h"
+#include "ctr/list.h"
 #include "ctr/text.h"
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
@@ -75,7 +76,8 @@ image_ready(struct ctr *c, const struct opts *o, struct arena *a, struct image_r
 {
 	const struct image_resolve_req resolve = { .ref = o->args.v[0],
 		.platform = opts_text(o, "platform") };
-	struct image_unpack_req unpack = { .platform = resolve.platform };
+	struct image_unpack_req unpack = { .platform = resolve.platform,
+		.snapshotter = opts_text(o, "snapshotter") };
 	struct nothing nothing;
 	int r = ctr_call(c, &content_image_resolve_method, &resolve, a, ret, e);
 
@@ -88,7 +90,7 @@ static int
 snapshot_again(struct ctr *c, const struct snapshot_prepare_req *req, struct arena *a,
     struct snapshot_mounts_rep *ret, struct err *e)
 {
-	const struct snapshot_key_req key = { .key = req->key };
+	const struct snapshot_key_req key = { .key = req->key, .snapshotter = req->snapshotter };
 	struct snapshot_rep rep;
 	int r = ctr_call(c, &snapshot_snapshot_get_method, &key, a, &rep, e);
 
@@ -117,10 +119,10 @@ snapshot_make(struct ctr *c, const struct snapshot_prepare_req *req, struct aren
 }
 
 static int
-snapshot_drop(struct ctr *c, const char *key, struct err *e)
+snapshot_drop(struct ctr *c, const char *key, const char *snapshotter, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	const struct snapshot_key_req req = { .key = key };
+	const struct snapshot_key_req req = { .key = key, .snapshotter = snapshotter };
 	struct nothing nothing;
 
 	return ctr_call(c, &snapshot_snapshot_remove_method, &req, &a, &nothing, e);
@@ -151,7 +153,8 @@ int
 images_mount(struct ctr *c, const struct opts *o, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	struct snapshot_prepare_req req = { .view = !opts_flag(o, "rw") };
+	struct snapshot_prepare_req req = { .view = !opts_flag(o, "rw"),
+		.snapshotter = opts_text(o, "snapshotter") };
 	struct snapshot_mounts_rep rep;
 	struct image_resolve_rep image;
 	struct kv labels[2] = { { .k = LABEL_ROOT }, { .k = LABEL_IMAGE } };
@@ -173,7 +176,8 @@ images_mount(struct ctr *c, const struct opts *o, struct err *e)
 		return r;
 	r = mount_all(path, &rep.mounts, &a, e);
 	if (r < 0 && is_new)
-		(void)snapshot_drop(c, path, &ignored); /* the mount's error is the one to tell */
+		(void)snapshot_drop(
+		    c, path, rep.snapshotter, &ignored); /* the mount's error is the one to tell */
 	if (r == 0)
 		text_print(stdout, path);
 	return r;
@@ -181,28 +185,60 @@ images_mount(struct ctr *c, const struct opts *o, struct err *e)
 
 /* --- unmount -------------------------------------------------------------------------------------- */
 
+/* "key==path", as the filter language quotes. */
+static const char *
+key_filter(const char *path, struct arena *a)
+{
+	char *text = arena_calloc(a, 1, 2 * strlen(path) + sizeof("key==\"\"")), *to = text;
+
+	to = stpcpy(to, "key==\"");
+	for (; *path != '\0'; path++) {
+		if (*path == '"' || *path == '\\')
+			*to++ = '\\';
+		*to++ = *path;
+	}
+	(void)strcpy(to, "\"");
+	return text;
+}
+
+/* The snapshot behind path, of whatever snapshotter. */
+static int
+snapshot_find(
+    struct ctr *c, const char *path, struct arena *a, const struct snapshot **ret, struct err *e)
+{
+	const char *filter = key_filter(path, a);
+	struct snapshot_list_req req = { .filters = { &filter, 1 } };
+	struct list all;
+	char show[128];
+	int r = list_fetch(c, &snapshot_snapshot_list_method, &req, a, &all, e);
+
+	if (r < 0)
+		return r;
+	if (all.n == 0)
+		return err_set(e, ERR_NOT_FOUND, "no image is mounted at %s",
+		    ident_show(path, show, sizeof(show)));
+	*ret = all.v;
+	return 0;
+}
+
 static int
 unmount_one(struct ctr *c, const struct opts *o, const char *word, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	char path[PATH_MAX], show[128];
-	struct snapshot_key_req key = { .key = path };
-	struct snapshot_rep rep;
+	const struct snapshot *snap = NULL;
+	char path[PATH_MAX];
 	bool was = false;
 	int r = folder_path(word, false, path, e);
 
 	if (r == 0)
-		r = ctr_call(c, &snapshot_snapshot_get_method, &key, &a, &rep, e);
-	if (r == -ERR_NOT_FOUND)
-		return err_set(e, ERR_NOT_FOUND, "no image is mounted at %s",
-		    ident_show(path, show, sizeof(show)));
+		r = snapshot_find(c, path, &a, &snap, e);
 	if (r < 0)
 		return r;
 	was = umount2(path, UMOUNT_NOFOLLOW) == 0;
 	if (!was && errno != EINVAL && errno != ENOENT)
 		return err_sys(e, errno, "unmount %.200s", path);
-	if (opts_flag(o, "rm") || strcmp(rep.snapshot->kind, "view") == 0)
-		r = snapshot_drop(c, path, e);
+	if (opts_flag(o, "rm") || strcmp(snap->kind, "view") == 0)
+		r = snapshot_drop(c, path, snap->snapshotter, e);
 	else if (!was)
 		r = err_set(e, ERR_NOT_FOUND,
 		    "%.200s is not mounted; --rm removes what was written there", path);

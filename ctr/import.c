@@ -618,7 +618,9 @@ unpack_for(struct import *im, const struct plan *p, const char *platform, struct
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	struct descriptor target = descriptor_of(&p->target);
-	const struct image_unpack_req req = { .target = &target, .platform = platform };
+	const struct image_unpack_req req = { .target = &target,
+		.platform = platform,
+		.snapshotter = opts_text(im->o, "snapshotter") };
 	struct nothing rep;
 	int r = ctr_call(im->c, &content_image_unpack_method, &req, &a, &rep, e);
 

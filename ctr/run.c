@@ -71,7 +71,9 @@ run_remove(struct run *r)
 static int
 image_pull(struct run *r, struct err *e)
 {
-	const struct image_pull_req req = { .ref = r->req.image, .platform = r->req.platform };
+	const struct image_pull_req req = {
+		.ref = r->req.image, .platform = r->req.platform, .snapshotter = r->req.snapshotter
+	};
 	struct image_pull_rep rep;
 
 	return images_pull_one(r->ctr, &req, stderr, &r->arena, &rep, e);

@@ -31,7 +31,7 @@ list_table(const struct list *l)
 int
 snapshots_list(struct ctr *c, const struct opts *o, struct err *e)
 {
-	struct snapshot_list_req req = { .after = NULL };
+	struct snapshot_list_req req = { .snapshotter = opts_text(o, "snapshotter") };
 
 	return list_show(c, o, &snapshot_snapshot_list_method, &req, list_table, e);
 }

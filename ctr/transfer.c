@@ -75,6 +75,7 @@ pull_request(const struct opts *o, struct arena *a, struct image_pull_req *req, 
 		.all_platforms = opts_flag(o, "all-platforms"),
 		.verify_only = opts_flag(o, "verify-only"),
 		.no_unpack = opts_flag(o, "no-unpack"),
+		.snapshotter = opts_text(o, "snapshotter"),
 	};
 	if (req->all_platforms && req->platforms.n > 0)
 		return err_set(

@@ -54,6 +54,14 @@ static const struct opt pull_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt snapshotter_opts[] = {
+	{ "snapshotter", 0, OPT_TEXT, "NAME",
+	    "How layers and roots are laid out: see ctr plugins list. Default: the daemon's "
+	    "choice.",
+	    NULL },
+	{ .name = NULL },
+};
+
 static const struct opt push_opts[] = {
 	{ "quiet", 'q', OPT_FLAG, NULL, "Print only the name when it is there.", NULL },
 	{ "format", 0, OPT_TEXT, "FORMAT",
@@ -311,6 +319,7 @@ const struct group groups[] = {
 	{ "tasks", "task|t", "manage the processes of containers" },
 	{ "snapshots", "snapshot", "look at snapshots" },
 	{ "content", NULL, "work with the content store" },
+	{ "plugins", "plugin", "look at what can be chosen from" },
 	{ "leases", "lease", "hold content against garbage collection" },
 	{ "namespaces", "namespace|ns", "manage namespaces" },
 };
@@ -426,7 +435,7 @@ const struct verb verbs[] = {
 			"ctr images pull 127.0.0.1:5000/mine@sha256:0123...\n"
 			"ctr images pull --platform linux/arm64 --user me --password-stdin "
 			"registry.example.com/app:1 < token",
-	    .opts = { pull_opts, registry_opts },
+	    .opts = { pull_opts, registry_opts, snapshotter_opts },
 	    .min_args = 1,
 	    .max_args = 1,
 	    .run = images_pull },
@@ -512,7 +521,7 @@ const struct verb verbs[] = {
 	    .examples = "ctr images import image.tar\n"
 			"docker save app:1 | ctr images import -\n"
 			"ctr images import --base-name registry.example.com/app --digests layout/",
-	    .opts = { import_opts, wanted_opts },
+	    .opts = { import_opts, wanted_opts, snapshotter_opts },
 	    .min_args = 1,
 	    .max_args = 1,
 	    .run = images_import },
@@ -643,7 +652,7 @@ const struct verb verbs[] = {
 		"have no effect there. Prints the folder.",
 	    .examples = "ctr images mount nginx /mnt && cat /mnt/etc/os-release\n"
 			"ctr images unmount /mnt",
-	    .opts = { mount_opts },
+	    .opts = { mount_opts, snapshotter_opts },
 	    .min_args = 2,
 	    .max_args = 2,
 	    .run = images_mount },
@@ -934,9 +943,20 @@ const struct verb verbs[] = {
 		"on." TEXT_FILTERS,
 	    .examples = "ctr snapshots list\nctr snapshots ls --format json\n"
 			"ctr snapshots list kind==active",
-	    .opts = { list_opts },
+	    .opts = { list_opts, snapshotter_opts },
 	    .max_args = MANY,
 	    .run = snapshots_list },
+	{ .group = "plugins",
+	    .name = "list",
+	    .also = "ls",
+	    .args = "",
+	    .brief = "list snapshotters, and which of them work here",
+	    .text = "Lists the ways in which layers and the roots of containers can be laid out on "
+		    "disk, whether each works on this host, and why not. The one that is marked is "
+		    "taken when nobody says which.",
+	    .examples = "ctr plugins ls\nctr plugins list --format json",
+	    .opts = { list_opts },
+	    .run = plugins_list },
 	{ .group = "content",
 	    .name = "list",
 	    .also = "ls",

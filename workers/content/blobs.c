@@ -18,7 +18,7 @@
 #include "workers/content/gc.h"
 #include "workers/content/images.h"
 #include "workers/content/ingest.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 #include "workers/content/leases.h"
 
 int

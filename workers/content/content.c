@@ -100,7 +100,8 @@ label_one(void *arg, const struct key *k, void *rec, struct err *e)
 	return tree_label(l->c, l->t, ns, im->target, e);
 }
 
-/* A store from before garbage collection went by labels gets them, once. */
+/* A store from before garbage collection went by labels, or from before one of these snapshotters, gets
+ * them, once. */
 static int
 label_all(struct content *c, struct err *e)
 {
@@ -114,7 +115,10 @@ label_all(struct content *c, struct err *e)
 	if (r < 0)
 		return r;
 	l.t = t;
-	store_key_text(&k, "content");
+	store_key_text(&k, "content"
+#define SNAPSHOTTER(NAME, name, doc) " " #name
+#include "schemas/snapshotters.def"
+	);
 	if (store_has(t, TABLE_STATE, &k))
 		return 0;
 	if ((r = store_each(t, TABLE_IMAGES, NULL, NULL, &image_schema, &a, label_one, &l, e)) <

@@ -25,7 +25,7 @@
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 #include "workers/content/leases.h"
 #include "workers/content/pull.h"
 #include "workers/content/tree.h"

@@ -13,7 +13,7 @@
 #include "lib/base/log.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 #include "workers/content/pull.h"
 #include "workers/content/unpack.h"
 
@@ -519,10 +519,12 @@ layers_next(void *arg)
 	while (g->at < g->nsnaps) {
 		struct client_opts opts = { .ns = it.ns };
 		struct snapshot_key_req req;
+		AUTO(free_ptr) char *sn = NULL;
 
 		if (!graph_garbage(g->graph, g->snaps[g->at++].node, &it))
 			continue;
 		req.key = strchr(it.key, '/') + 1;
+		req.snapshotter = sn = xasprintf("%.*s", (int)(req.key - 1 - it.key), it.key);
 		if (pull_holds_chain(g->c, it.ns, req.key) ||
 		    unpack_holds_chain(g->c, it.ns, req.key))
 			continue;
@@ -636,11 +638,11 @@ on_snapshots(void *arg, const void *rep, const struct err *e)
 		return;
 	for (uint32_t i = 0; i < list->snapshots.n; i++)
 		snap_add(g, g->names.v[g->at], &list->snapshots.v[i]);
-	if (!list->more || list->snapshots.n == 0) {
+	if (!list->more || list->next == NULL) {
 		containers_ask(g);
 		return;
 	}
-	g->after = xstrdup(list->snapshots.v[list->snapshots.n - 1].key);
+	g->after = xstrdup(list->next);
 	snapshots_ask(g);
 }
 

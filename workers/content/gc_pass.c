@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 #include "workers/content/drafts.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 #include "workers/content/leases.h"
 #include "workers/content/pull.h"
 

@@ -6,7 +6,7 @@
 #include "lib/base/ident.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 #include "workers/content/leases.h"
 #include "workers/content/tree.h"
 

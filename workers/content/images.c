@@ -12,7 +12,7 @@
 #include "lib/oci/reference.h"
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 #include "workers/content/tree.h"
 
 /* "sha256:ab12" or "ab12.." as the start of a digest's text; NULL when it does not look like one. */

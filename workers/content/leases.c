@@ -13,7 +13,7 @@
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 
 #define LIST_MAX 1000
 

@@ -15,7 +15,7 @@
 #include "workers/content/gc.h"
 #include "workers/content/handlers.h"
 #include "workers/content/images.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 
 #define NAMESPACES_MAX 10000
 

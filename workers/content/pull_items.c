@@ -205,6 +205,7 @@ unpack_start(struct pull_layer *l)
 	struct layer_unpack_req req = {
 		.layer = &layer,
 		.parent = l->n > 0 ? config->chain_ids[l->n - 1].text : NULL,
+		.snapshotter = p->req->snapshotter,
 	};
 	struct client_opts opts = { .ns = p->ns, .on_progress = on_unpacking };
 	struct err e = ERR_ZERO;

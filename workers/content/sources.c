@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/base/auto.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 
 #define SOURCE_LABEL "containerd.io/distribution.source."
 

@@ -8,7 +8,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/oci/json.h"
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 
 #define GC_REF_CONTENT "containerd.io/gc.ref.content."
 
@@ -192,21 +192,24 @@ row_label(struct labelling *l, const struct digest *d, const struct kvs *want, s
 	return blob_row_put(l->c, l->t, l->ns, &row, e);
 }
 
-/* The config holds the top layer's snapshot, which has the others below it. */
+/* The config holds the top layer's snapshot, which has the others below it: that of any snapshotter. */
 static int
 label_config(struct labelling *l, const struct oci_doc *doc, struct err *e)
 {
 	AUTO(buf_free) struct buf text = BUF_ZERO;
 	AUTO(oci_config_free) struct oci_config config = { .nlayers = 0 };
 	struct err ignored = ERR_ZERO; /* no config of an image: it has no layers to hold */
-	struct kv kv = { .k = "containerd.io/gc.ref.snapshot.overlay" };
-	struct kvs want = { .v = &kv };
+	struct kv kv[] = {
+#define SNAPSHOTTER(NAME, name, doc) { "containerd.io/gc.ref.snapshot." #name, NULL },
+#include "schemas/snapshotters.def"
+	};
+	struct kvs want = { .v = kv };
 
 	if (blobs_read(&l->c->blobs, &doc->config.digest, OCI_JSON_MAX, &text, &ignored) == 0 &&
 	    oci_config_parse(buf_str(&text), text.len, doc->ndescs, &config, &ignored) == 0 &&
 	    config.nlayers > 0) {
-		kv.v = config.chain_ids[config.nlayers - 1].text;
-		want.n = 1;
+		for (; want.n < COUNT(kv); want.n++)
+			kv[want.n].v = config.chain_ids[config.nlayers - 1].text;
 	}
 	return row_label(l, &doc->config.digest, &want, e);
 }

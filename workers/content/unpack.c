@@ -19,6 +19,7 @@ struct unpack {
 	struct unpack *prev, *next; /* in c->unpacks */
 	struct content *c;
 	struct call *call;
+	const char *snapshotter; /* in the call's arena; NULL: the daemon's choice */
 	struct tree tree;
 	struct unpack_layer *layers;
 	size_t left;
@@ -118,6 +119,7 @@ layer_start(struct unpack *u, size_t i, struct err *e)
 	struct layer_unpack_req req = {
 		.layer = &layer,
 		.parent = i > 0 ? config->chain_ids[i - 1].text : NULL,
+		.snapshotter = u->snapshotter,
 	};
 	struct client_opts opts = { .ns = call_ns(u->call), .lease = call_lease(u->call) };
 
@@ -161,6 +163,7 @@ unpack_start(struct unpack *u, const struct image_unpack_req *req, struct err *e
 	    (r = tree_choose(u->c, im.name, &target, &platform, &u->tree, e)) < 0 ||
 	    (r = blobs_seen(u, &target, e)) < 0)
 		return r;
+	u->snapshotter = req->snapshotter;
 	u->left = u->tree.doc.ndescs;
 	u->layers = xcalloc(u->left + 1, sizeof(*u->layers));
 	for (size_t i = 0; r == 0 && i < u->tree.doc.ndescs; i++)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handlers_snapshot - prepare, mounts, get, list, usage, users, remove.
+ * handlers_snapshot - prepare, commit, mounts, get, list, update, usage, users, remove.
  *
  * Prepare: folder in new/, rename, then the row; a crash between leaves a folder without a row, which
- * the next start drops. Remove: the row goes first, then its folder to the trash; a crash between
- * leaves the same.
+ * the next start drops. Commit: a child brings the folder to disk and counts, then one transaction turns
+ * its record; the folder stays where it is. Remove: the row goes first, then its folder to the trash; a
+ * crash between leaves the same.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "lib/base/auto.h"
@@ -13,6 +15,7 @@
 #include "lib/base/fault.h"
 #include "lib/base/ident.h"
 #include "lib/base/log.h"
+#include "lib/filter/labels.h"
 #include "lib/filter/page.h"
 #include "lib/oci/passwd.h"
 #include "workers/snapshot/merged.h"
@@ -24,23 +27,57 @@
 #define ACTOR_STATE struct snapshot_state
 #include "bus/worker/handlers.h"
 
+/* --- common -------------------------------------------------------------------------------------- */
+
+/* The snapshot that is meant. */
+static int
+row_get(struct snapshot_state *s, struct txn *t, struct call *c, const char *name, const char *key,
+    const struct snapshotter **ret_sn, struct snapshot_row *row, struct err *e)
+{
+	*ret_sn = snapshotter_wanted(s, name, e);
+	if (*ret_sn == NULL)
+		return -(int)e->code;
+	return snapshots_get(t, call_ns(c), (*ret_sn)->name, key, call_arena(c), row, e);
+}
+
+static bool
+is_committed(const struct snapshot_row *row)
+{
+	return strcmp(row->snapshot->kind, "committed") == 0;
+}
+
+/* Its own folder goes; the trash is emptied in the background. */
+static void
+folder_drop(struct snapshot_state *s, const struct snapshotter *sn, uint64_t number)
+{
+	struct err e = ERR_ZERO;
+
+	if ((sn->close != NULL && sn->close(s->shelf, number, &e) < 0) ||
+	    shelf_drop(s->shelf, sn->id, number, &e) < 0)
+		log_warn("%s", e.msg); /* without a row: the next start tries again */
+	trash_kick(s);
+}
+
 /* --- mounts -------------------------------------------------------------------------------------- */
 
 static int
 mounts_of(struct snapshot_state *s, struct txn *t, struct call *c, const struct snapshot_row *row,
     struct snapshot_mounts_rep *rep, struct err *e)
 {
-	uint64_t *lowers = arena_calloc(call_arena(c), OVERLAY_LOWERS_MAX, sizeof(*lowers));
-	struct overlay_view v = { .number = row->number,
+	const struct snapshotter *sn = snapshotter_named(row->snapshot->snapshotter);
+	struct arena *a = call_arena(c);
+	uint64_t *lowers = arena_calloc(a, LOWERS_MAX, sizeof(*lowers));
+	struct snapshot_view v = { .number = row->number,
 		.lowers = lowers,
 		.writable = strcmp(row->snapshot->kind, "active") == 0 };
-	int n = layers_chain(
-	    t, row->snapshot->parent, call_arena(c), lowers, OVERLAY_LOWERS_MAX, e);
+	int n = snapshots_below(t, call_ns(c), row, a, lowers, LOWERS_MAX, e);
 
 	if (n < 0)
 		return n;
 	v.nlowers = (unsigned)n;
-	return overlay_mounts(s->overlay, &v, call_arena(c), rep, e);
+	rep->snapshotter = arena_strdup(a, sn->name);
+	n = snapshotter_open(sn, s->shelf, lowers, v.nlowers, e);
+	return n < 0 ? n : sn->mounts(sn, s->shelf, &v, a, rep, e);
 }
 
 int
@@ -48,14 +85,14 @@ snapshot_on_snapshot_mounts(struct snapshot_state *s, struct call *c,
     const struct snapshot_key_req *req, struct snapshot_mounts_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
+	const struct snapshotter *sn;
 	struct snapshot_row row;
-	int r = store_read(s->store, &t, e);
+	int r;
 
-	if (r == 0)
-		r = snapshots_get(t, call_ns(c), req->key, call_arena(c), &row, e);
-	if (r < 0)
+	if ((r = store_read(s->store, &t, e)) < 0 ||
+	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0)
 		return r;
-	if (strcmp(row.snapshot->kind, "committed") == 0)
+	if (is_committed(&row))
 		return err_set(e, ERR_FAILED_PRECONDITION,
 		    "snapshot %s is committed: prepare one from it to mount it", req->key);
 	return mounts_of(s, t, c, &row, rep, e);
@@ -63,10 +100,10 @@ snapshot_on_snapshot_mounts(struct snapshot_state *s, struct call *c,
 
 /* --- prepare ------------------------------------------------------------------------------------- */
 
-/* What has to be true, and the lowers' numbers. */
+/* What has to be true, and the folder of the layer below (0: none). */
 static int
-prepare_check(struct txn *t, struct call *c, const struct snapshot_prepare_req *req,
-    uint64_t *ret_top, struct err *e)
+prepare_check(struct txn *t, struct call *c, const struct snapshotter *sn,
+    const struct snapshot_prepare_req *req, uint64_t *ret_top, struct err *e)
 {
 	struct snapshot_row parent;
 	char shown[300];
@@ -74,55 +111,71 @@ prepare_check(struct txn *t, struct call *c, const struct snapshot_prepare_req *
 
 	if (r < 0)
 		return r;
-	if (snapshots_has(t, call_ns(c), req->key))
+	if (snapshots_has(t, call_ns(c), sn->name, req->key))
 		return err_set(e, ERR_ALREADY_EXISTS, "snapshot %s", req->key);
 	*ret_top = 0;
 	if (req->parent == NULL)
 		return 0;
-	r = snapshots_get(t, call_ns(c), req->parent, call_arena(c), &parent, e);
+	r = snapshots_get(t, call_ns(c), sn->name, req->parent, call_arena(c), &parent, e);
 	if (r < 0)
 		return err_wrap(e, "parent");
-	if (strcmp(parent.snapshot->kind, "committed") != 0)
+	if (!is_committed(&parent))
 		return err_set(e, ERR_FAILED_PRECONDITION, "parent %s is not committed",
 		    ident_show(req->parent, shown, sizeof(shown)));
 	*ret_top = parent.number;
 	return 0;
 }
 
+static int
+prepare_furnish(struct snapshot_state *s, const struct snapshotter *sn, const char *name,
+    uint64_t top, struct err *e)
+{
+	AUTO(fd_close) int dir = shelf_made_fd(s->shelf, name);
+	AUTO(fd_close) int below = -1;
+
+	if (dir < 0)
+		return err_sys(e, errno, "open new/%s", name);
+	if (top != 0) {
+		if (snapshotter_open(sn, s->shelf, &top, 1, e) < 0)
+			return -(int)e->code;
+		below = shelf_fs(s->shelf, sn->id, top);
+		if (below < 0)
+			return err_sys(e, errno, "open layer %llu", (unsigned long long)top);
+	}
+	return sn->furnish(dir, below, e);
+}
+
 /* The folder of a new snapshot, under its number. */
 static int
-prepare_folder(struct snapshot_state *s, uint64_t top, uint64_t *ret_number, struct err *e)
+prepare_folder(struct snapshot_state *s, const struct snapshotter *sn, uint64_t top,
+    uint64_t *ret_number, struct err *e)
 {
-	char name[OVERLAY_NAME_MAX] = "";
+	char name[SHELF_NAME_MAX] = "";
 	AUTO(fd_close) int fd = -1;
 	struct err drop = ERR_ZERO;
-	int r = overlay_make(s->overlay, name, &fd, e);
+	int r = shelf_make(s->shelf, name, &fd, e);
 
 	if (r == 0)
-		r = overlay_make_work(s->overlay, name, e);
-	if (r == 0 && top != 0)
-		r = overlay_like(s->overlay, name, top, e);
+		r = prepare_furnish(s, sn, name, top, e);
 	FAULT_POINT("snapshot.prepare.made");
 	if (r == 0)
-		r = overlay_place(s->overlay, name, ret_number, e);
-	if (r < 0 && overlay_drop_new(s->overlay, name, &drop) < 0)
+		r = shelf_place(s->shelf, sn->id, name, ret_number, e);
+	if (r < 0 && shelf_drop_new(s->shelf, name, &drop) < 0)
 		log_warn("%s", drop.msg);
 	return r;
 }
 
 static int
 prepare_commit(struct snapshot_state *s, struct call *c, struct txn **t,
-    const struct snapshot_prepare_req *req, uint64_t number, struct snapshot_mounts_rep *rep,
-    struct err *e)
+    const struct snapshotter *sn, const struct snapshot_prepare_req *req, uint64_t number,
+    struct snapshot_mounts_rep *rep, struct err *e)
 {
-	struct ev_snapshot ev = {
-		.key = req->key, .parent = req->parent, .snapshotter = SNAPSHOTTER
-	};
+	struct ev_snapshot ev = { .key = req->key, .parent = req->parent, .snapshotter = sn->name };
 	int64_t now = clock_real_ns();
 	struct snapshot snap = { .key = req->key,
 		.parent = req->parent,
 		.kind = req->view ? "view" : "active",
-		.snapshotter = SNAPSHOTTER,
+		.snapshotter = sn->name,
 		.labels = req->labels,
 		.created_at = now,
 		.updated_at = now };
@@ -141,23 +194,136 @@ snapshot_on_snapshot_prepare(struct snapshot_state *s, struct call *c,
     const struct snapshot_prepare_req *req, struct snapshot_mounts_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	struct err drop = ERR_ZERO;
+	const struct snapshotter *sn = snapshotter_wanted(s, req->snapshotter, e);
 	uint64_t top, number;
-	int r = store_write(s->store, &t, e);
+	int r;
 
-	if (r == 0)
-		r = prepare_check(t, c, req, &top, e);
-	if (r == 0)
-		r = prepare_folder(s, top, &number, e);
-	if (r < 0)
+	if (sn == NULL)
+		return -(int)e->code;
+	if ((r = store_write(s->store, &t, e)) < 0 ||
+	    (r = prepare_check(t, c, sn, req, &top, e)) < 0 ||
+	    (r = prepare_folder(s, sn, top, &number, e)) < 0)
 		return r;
 	FAULT_POINT("snapshot.prepare.placed");
-	r = prepare_commit(s, c, &t, req, number, rep, e);
-	if (r < 0 && overlay_drop(s->overlay, number, &drop) < 0)
-		log_warn("%s", drop.msg);
+	r = prepare_commit(s, c, &t, sn, req, number, rep, e);
 	if (r < 0)
-		trash_kick(s);
+		folder_drop(s, sn, number);
 	return r;
+}
+
+/* --- commit -------------------------------------------------------------------------------------- */
+
+struct commit {
+	const struct snapshotter *sn;
+	const struct snapshot_commit_req *req;
+};
+
+/* What has to be true. */
+static int
+commit_check(
+    struct txn *t, struct call *c, const struct commit *m, struct snapshot_row *ret, struct err *e)
+{
+	const char *ns = call_ns(c), *sn = m->sn->name;
+	char shown[300];
+	int r;
+
+	if ((r = snapshots_key_check(m->req->name, e)) < 0 ||
+	    (r = labels_check(&m->req->labels, e)) < 0 ||
+	    (r = snapshots_get(t, ns, sn, m->req->key, call_arena(c), ret, e)) < 0)
+		return r;
+	if (strcmp(ret->snapshot->kind, "active") != 0)
+		return err_set(e, ERR_FAILED_PRECONDITION,
+		    "snapshot %s is a %s one: only an active one can be committed",
+		    ident_show(m->req->key, shown, sizeof(shown)), ret->snapshot->kind);
+	if (snapshots_has(t, ns, sn, m->req->name))
+		return err_set(e, ERR_ALREADY_EXISTS, "snapshot %s", m->req->name);
+	return 0;
+}
+
+/* The record and the layer of the committed one. */
+static int
+commit_rows(struct txn *t, struct call *c, const struct commit *m, struct snapshot_row *row,
+    const struct nursery_report *r, struct err *e)
+{
+	struct arena *a = call_arena(c);
+	const char *ns = call_ns(c);
+	struct snapshots_gone gone;
+	struct snapshot_row parent;
+	struct layer_row layer = { .chain_id = arena_printf(a, "%s/%s", ns, m->req->name),
+		.snapshotter = m->sn->name,
+		.number = row->number,
+		.size = r->bytes,
+		.inodes = r->inodes };
+	struct snapshot *snap = row->snapshot;
+	int ret = snapshots_remove(t, ns, row, a, &gone, e);
+
+	if (ret == 0 && snap->parent != NULL) {
+		ret = snapshots_get(t, ns, m->sn->name, snap->parent, a, &parent, e);
+		if (ret == 0)
+			layer.parent = snapshots_layer(&parent);
+	}
+	if (ret == 0)
+		ret = layers_add(t, &layer, a, e);
+	if (ret < 0)
+		return ret;
+	snap->key = m->req->name;
+	snap->kind = "committed";
+	snap->labels = m->req->labels;
+	snap->created_at = snap->updated_at = clock_real_ns();
+	snap->size = r->bytes;
+	snap->inodes = r->inodes;
+	row->layer = layer.chain_id;
+	return snapshots_add(t, ns, row, a, e);
+}
+
+static int
+on_sealed(struct snapshot_state *s, struct call *c, void *arg, const struct nursery_report *r,
+    const void **ret_rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	const struct commit *m = arg;
+	struct ev_snapshot ev = { .key = m->req->name, .snapshotter = m->sn->name };
+	struct snapshot_rep *rep;
+	struct snapshot_row row;
+	int ret;
+
+	if (r == NULL)
+		return 0;
+	if ((ret = store_write(s->store, &t, e)) < 0 || (ret = commit_check(t, c, m, &row, e)) < 0)
+		return ret;
+	ev.parent = row.snapshot->parent;
+	if ((ret = commit_rows(t, c, m, &row, r, e)) < 0 ||
+	    (ret = store_event(t, call_ns(c), "/snapshot/commit", &ev, e)) < 0)
+		return ret;
+	rep = arena_calloc(call_arena(c), 1, sizeof(*rep));
+	rep->snapshot = row.snapshot;
+	*ret_rep = rep;
+	FAULT_POINT("snapshot.commit.sealed");
+	return call_commit(c, &t, rep, e);
+}
+
+int
+snapshot_on_snapshot_commit(struct snapshot_state *s, struct call *c,
+    const struct snapshot_commit_req *req, struct snapshot_rep *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	struct commit *m = arena_calloc(call_arena(c), 1, sizeof(*m));
+	struct chore_ask ask = { .op = NURSERY_SEAL, .file = -1, .done = on_sealed, .arg = m };
+	struct snapshot_row row;
+	int r;
+
+	(void)rep;
+	m->req = req;
+	m->sn = snapshotter_wanted(s, req->snapshotter, e);
+	if (m->sn == NULL)
+		return -(int)e->code;
+	if ((r = store_read(s->store, &t, e)) < 0 || (r = commit_check(t, c, m, &row, e)) < 0)
+		return r;
+	ask.what = arena_printf(call_arena(c), "commit snapshot %s", req->key);
+	ask.folder = shelf_fs(s->shelf, m->sn->id, row.number);
+	if (ask.folder < 0)
+		return err_sys(e, errno, "open snapshot %s", req->key);
+	return chore_add(s, c, &ask);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -167,43 +333,75 @@ snapshot_on_snapshot_get(struct snapshot_state *s, struct call *c,
     const struct snapshot_key_req *req, struct snapshot_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
+	const struct snapshotter *sn;
 	struct snapshot_row row;
 	int r = store_read(s->store, &t, e);
 
 	if (r == 0)
-		r = snapshots_get(t, call_ns(c), req->key, call_arena(c), &row, e);
+		r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e);
 	if (r == 0)
 		rep->snapshot = row.snapshot;
 	return r;
 }
 
+struct listing {
+	struct page page;
+	const char *last; /* snapshotter of the row looked at */
+};
+
 static int
 list_one(void *arg, const struct key *k, void *rec, struct err *e)
 {
 	const struct snapshot_row *row = rec;
+	struct listing *l = arg;
+	int r = page_take(&l->page, row->snapshot, e);
 
 	(void)k;
-	return page_take(arg, row->snapshot, e);
+	if (r == 0)
+		l->last = row->snapshot->snapshotter;
+	return r;
 }
 
+/* after: "snapshotter/key", as next says. */
 int
 snapshot_on_snapshot_list(struct snapshot_state *s, struct call *c,
     const struct snapshot_list_req *req, struct snapshot_list_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(c);
+	const struct snapshotter *sn = NULL;
 	struct key prefix, after;
-	struct page p;
+	struct listing l = { .last = NULL };
 	int r;
 
-	store_key(&prefix, call_ns(c), "");
+	if (req->snapshotter != NULL && (sn = snapshotter_wanted(s, req->snapshotter, e)) == NULL)
+		return -(int)e->code;
+	store_key(&prefix, call_ns(c), sn == NULL ? "" : arena_printf(a, "%s/", sn->name));
 	store_key(&after, call_ns(c), req->after == NULL ? "" : req->after);
-	if ((r = page_start(&p, &snapshot_schema, &req->filters, req->limit, a, e)) < 0 ||
+	if ((r = page_start(&l.page, &snapshot_schema, &req->filters, req->limit, a, e)) < 0 ||
 	    (r = store_read(s->store, &t, e)) < 0 ||
 	    (r = store_each(t, TABLE_SNAPSHOTS, &prefix, &after, &snapshot_row_schema, a, list_one,
-		 &p, e)) < 0)
+		 &l, e)) < 0)
 		return r;
-	page_end(&p, &rep->snapshots, &rep->more, &rep->next);
+	page_end(&l.page, &rep->snapshots, &rep->more, &rep->next);
+	if (rep->next != NULL)
+		rep->next = arena_printf(a, "%s/%s", l.last, rep->next);
+	return 0;
+}
+
+static int
+on_counted(struct snapshot_state *s, struct call *c, void *arg, const struct nursery_report *r,
+    const void **ret_rep, struct err *e)
+{
+	struct snapshot_usage_rep *rep = arg;
+
+	(void)s;
+	(void)c;
+	(void)e;
+	if (r == NULL)
+		return 0;
+	*rep = (struct snapshot_usage_rep){ .size = r->bytes, .inodes = r->inodes };
+	*ret_rep = rep;
 	return 0;
 }
 
@@ -212,36 +410,112 @@ snapshot_on_snapshot_usage(struct snapshot_state *s, struct call *c,
     const struct snapshot_key_req *req, struct snapshot_usage_rep *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
+	struct arena *a = call_arena(c);
+	struct chore_ask ask = { .op = NURSERY_COUNT, .file = -1, .done = on_counted };
+	const struct snapshotter *sn;
 	struct snapshot_row row;
-	int r = store_read(s->store, &t, e);
+	int r;
 
-	if (r == 0)
-		r = snapshots_get(t, call_ns(c), req->key, call_arena(c), &row, e);
-	if (r < 0)
+	if ((r = store_read(s->store, &t, e)) < 0 ||
+	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0)
 		return r;
-	if (strcmp(row.snapshot->kind, "committed") != 0)
-		return usage_count(s, c, row.number);
-	rep->size = row.snapshot->size;
-	rep->inodes = row.snapshot->inodes;
+	if (is_committed(&row)) {
+		rep->size = row.snapshot->size;
+		rep->inodes = row.snapshot->inodes;
+		return 0;
+	}
+	ask.arg = arena_calloc(a, 1, sizeof(*rep));
+	ask.what = arena_printf(a, "count snapshot %s", req->key);
+	ask.folder = shelf_fs(s->shelf, sn->id, row.number);
+	if (ask.folder < 0)
+		return err_sys(e, errno, "open snapshot %s", req->key);
+	return chore_add(s, c, &ask);
+}
+
+int
+snapshot_on_snapshotters_list(struct snapshot_state *s, struct call *c, const struct nothing *req,
+    struct snapshotters_list_rep *rep, struct err *e)
+{
+	static const char *const docs[] = {
+#define SNAPSHOTTER(NAME, name, doc) doc,
+#include "schemas/snapshotters.def"
+	};
+	struct snapshotter_info *v = arena_calloc(call_arena(c), SNAPSHOTTER_COUNT, sizeof(*v));
+
+	(void)req;
+	(void)e;
+	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
+		const struct snapshotter *sn = snapshotter_of((enum snapshotter_id)i);
+		bool works = s->problems[i].code == ERR_NONE;
+
+		v[i] = (struct snapshotter_info){ .name = sn->name,
+			.doc = docs[i],
+			.works = works,
+			.chosen = sn == s->chosen,
+			.problem = works ? NULL : s->problems[i].msg };
+	}
+	rep->snapshotters.v = v;
+	rep->snapshotters.n = SNAPSHOTTER_COUNT;
 	return 0;
+}
+
+/* --- labels -------------------------------------------------------------------------------------- */
+
+int
+snapshot_on_snapshot_update(struct snapshot_state *s, struct call *c,
+    const struct snapshot_update_req *req, struct snapshot_rep *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	const struct snapshotter *sn;
+	struct snapshot_row row;
+	struct snapshot *snap;
+	int r;
+
+	if ((r = store_write(s->store, &t, e)) < 0 ||
+	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0)
+		return r;
+	snap = row.snapshot;
+	if ((r = labels_update(
+		 &snap->labels, &req->labels, &req->fields, NULL, NULL, call_arena(c), e)) < 0)
+		return r;
+	snap->updated_at = clock_real_ns();
+	if ((r = snapshots_put(t, call_ns(c), &row, e)) < 0)
+		return r;
+	rep->snapshot = snap;
+	return call_commit(c, &t, rep, e);
 }
 
 /* --- users --------------------------------------------------------------------------------------- */
 
 static int
-resolve_in(struct snapshot_state *s, const struct snapshot_row *row, const uint64_t *numbers,
+resolve_in(struct snapshot_state *s, const struct snapshotter *sn, const uint64_t *numbers,
     unsigned n, const struct oci_user_ref *ref, struct oci_user *ret, struct err *e)
 {
 	AUTO(fd_close) int passwd = -1;
 	AUTO(fd_close) int group = -1;
-	int layers = overlay_layers_fd(s->overlay);
-	int r = merged_open(layers, numbers, n, "etc/passwd", &passwd, e);
+	int layers = shelf_kind_fd(s->shelf, sn->id), r;
 
-	if (r == 0)
-		r = merged_open(layers, numbers, n, "etc/group", &group, e);
-	if (r == 0)
-		r = oci_user_resolve(ref, passwd, group, ret, e);
-	return r < 0 ? err_wrap(e, "snapshot %s", row->snapshot->key) : 0;
+	if ((r = snapshotter_open(sn, s->shelf, numbers, n, e)) < 0 ||
+	    (r = merged_open(layers, numbers, n, "etc/passwd", &passwd, e)) < 0 ||
+	    (r = merged_open(layers, numbers, n, "etc/group", &group, e)) < 0)
+		return r;
+	return oci_user_resolve(ref, passwd, group, ret, e);
+}
+
+/* All folders of the snapshot, its own first. Returns how many. */
+static int
+folders_of(
+    struct txn *t, struct call *c, const struct snapshot_row *row, uint64_t *numbers, struct err *e)
+{
+	const struct snapshot *snap = row->snapshot;
+	int n;
+
+	if (is_committed(row))
+		return layers_chain(t, snap->snapshotter, snapshots_layer(row), call_arena(c),
+		    numbers, LOWERS_MAX, e);
+	numbers[0] = row->number;
+	n = snapshots_below(t, call_ns(c), row, call_arena(c), numbers + 1, LOWERS_MAX, e);
+	return n < 0 ? n : n + 1;
 }
 
 int
@@ -250,30 +524,21 @@ snapshot_on_user_resolve(struct snapshot_state *s, struct call *c,
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(c);
-	uint64_t *numbers = arena_calloc(a, OVERLAY_LOWERS_MAX + 1, sizeof(*numbers));
+	uint64_t *numbers = arena_calloc(a, LOWERS_MAX + 1, sizeof(*numbers));
 	struct oci_user *user = arena_calloc(a, 1, sizeof(*user));
+	const struct snapshotter *sn;
 	struct snapshot_row row;
 	struct oci_user_ref ref;
-	const char *chain;
-	unsigned n = 0;
-	int r = oci_user_parse(req->user == NULL ? "" : req->user, &ref, e);
+	int r;
 
-	if (r == 0)
-		r = store_read(s->store, &t, e);
-	if (r == 0)
-		r = snapshots_get(t, call_ns(c), req->key, a, &row, e);
-	if (r < 0)
+	if ((r = oci_user_parse(req->user == NULL ? "" : req->user, &ref, e)) < 0 ||
+	    (r = store_read(s->store, &t, e)) < 0 ||
+	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0 ||
+	    (r = folders_of(t, c, &row, numbers, e)) < 0)
 		return r;
-	chain = row.snapshot->key;
-	if (strcmp(row.snapshot->kind, "committed") != 0) {
-		numbers[n++] = row.number;
-		chain = row.snapshot->parent;
-	}
-	r = layers_chain(t, chain, a, numbers + n, OVERLAY_LOWERS_MAX, e);
-	if (r >= 0)
-		r = resolve_in(s, &row, numbers, n + (unsigned)r, &ref, user, e);
+	r = resolve_in(s, sn, numbers, (unsigned)r, &ref, user, e);
 	if (r < 0)
-		return r;
+		return err_wrap(e, "snapshot %s", row.snapshot->key);
 	rep->uid = user->uid;
 	rep->gid = user->gid;
 	rep->gids.v = arena_calloc(a, user->ngids + 1, sizeof(*rep->gids.v));
@@ -289,27 +554,23 @@ snapshot_on_snapshot_remove(struct snapshot_state *s, struct call *c,
     const struct snapshot_key_req *req, struct nothing *rep, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	struct ev_snapshot ev = { .key = req->key, .snapshotter = SNAPSHOTTER };
+	const struct snapshotter *sn;
+	struct ev_snapshot ev = { .key = req->key };
+	struct snapshots_gone gone;
 	struct snapshot_row row;
-	struct err drop = ERR_ZERO;
-	bool gone = false;
-	int r = store_write(s->store, &t, e);
+	int r;
 
-	if (r == 0)
-		r = snapshots_get(t, call_ns(c), req->key, call_arena(c), &row, e);
-	if (r == 0)
-		r = snapshots_remove(t, call_ns(c), &row, call_arena(c), &gone, e);
-	if (r < 0)
+	if ((r = store_write(s->store, &t, e)) < 0 ||
+	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0 ||
+	    (r = snapshots_remove(t, call_ns(c), &row, call_arena(c), &gone, e)) < 0)
 		return r;
+	ev.snapshotter = sn->name;
 	ev.parent = row.snapshot->parent;
-	r = store_event(t, call_ns(c), "/snapshot/remove", &ev, e);
-	if (r == 0)
-		r = call_commit(c, &t, rep, e);
-	if (r < 0 || !gone)
+	if ((r = store_event(t, call_ns(c), "/snapshot/remove", &ev, e)) < 0 ||
+	    (r = call_commit(c, &t, rep, e)) < 0)
 		return r;
 	FAULT_POINT("snapshot.remove.committed");
-	if (overlay_drop(s->overlay, row.number, &drop) < 0)
-		log_warn("%s", drop.msg); /* without a row: the next start tries again */
-	trash_kick(s);
+	for (size_t i = 0; i < gone.n; i++)
+		folder_drop(s, sn, gone.v[i]);
 	return 0;
 }

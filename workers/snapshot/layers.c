@@ -2,13 +2,13 @@
 /*
  * layers - layers being unpacked, and the calls that wait for them.
  *
- * One job per chain id, whoever asks and however often (a second request joins). A job ends when nobody
+ * One job per snapshotter and chain id, whoever asks and however often (a second request joins). A job ends when nobody
  * waits for it any more: all were answered, or went away.
  *
  *	QUEUED --a place is free--> UNPACKING --digest right--> UNPACKED
  *	UNPACKED --parent committed, no implied folders----------> (place)
  *	UNPACKED --parent committed, implied folders--> SETTLING -> (place)
- *	(place): new/<x> becomes overlay/<n>, then one transaction: layer row, the waiter's snapshot row,
+ *	(place): new/<x> becomes <snapshotter>/<n>, then one transaction: layer row, the waiter's snapshot row,
  *		event, stored reply -> PLACED
  *	PLACED: each further waiter gets its snapshot row when the parent's is in its namespace
  *	any -> FAILED: all waiters are told, and those that wait for layers above, too
@@ -49,13 +49,14 @@ struct waiter {
 struct layer_job {
 	TAILQ_ENTRY(layer_job) link;
 	struct snapshot_state *state;
+	const struct snapshotter *sn;
 	enum layer_state at;
 	TAILQ_HEAD(, waiter) waiters;
 	struct digest chain, parent, diff, blob;
 	bool has_parent;
 	uint64_t blob_size, started_ms;
-	char name[OVERLAY_NAME_MAX]; /* in new/, "" = none */
-	int folder, list;	     /* its fs/; its implied folders */
+	char name[SHELF_NAME_MAX]; /* in new/, "" = none */
+	int folder, list;	   /* its fs/; its implied folders */
 	struct nursery_job *child;
 	struct nursery_report result;
 	bool settled, awake;
@@ -65,14 +66,21 @@ static void job_wake(struct layer_job *j);
 static void start_queued(struct snapshot_state *s);
 
 static struct layer_job *
-job_find(struct snapshot_state *s, const char *chain)
+job_find(struct snapshot_state *s, const struct layer_job *names)
 {
 	struct layer_job *j;
 
 	TAILQ_FOREACH (j, &s->layers, link)
-		if (strcmp(j->chain.text, chain) == 0)
+		if (j->sn == names->sn && digest_equal(&j->chain, &names->chain))
 			break;
 	return j;
+}
+
+/* Does a stand on b? */
+static bool
+stands_on(const struct layer_job *a, const struct snapshotter *sn, const struct digest *chain)
+{
+	return a->has_parent && a->sn == sn && digest_equal(&a->parent, chain);
 }
 
 /* --- the end of a job ---------------------------------------------------------------------------- */
@@ -91,7 +99,7 @@ job_drop(struct layer_job *j)
 	fd_close(&j->folder);
 	fd_close(&j->list);
 	if (j->name[0] != '\0') {
-		if (overlay_drop_new(j->state->overlay, j->name, &e) < 0)
+		if (shelf_drop_new(j->state->shelf, j->name, &e) < 0)
 			log_warn("%s", e.msg);
 		j->name[0] = '\0';
 		trash_kick(j->state);
@@ -117,12 +125,12 @@ waiter_end(struct layer_job *j, struct waiter *w)
 }
 
 static struct layer_job *
-job_above(struct snapshot_state *s, const struct digest *chain)
+job_above(struct snapshot_state *s, const struct snapshotter *sn, const struct digest *chain)
 {
 	struct layer_job *j;
 
 	TAILQ_FOREACH (j, &s->layers, link)
-		if (j->has_parent && digest_equal(&j->parent, chain))
+		if (stands_on(j, sn, chain))
 			break;
 	return j;
 }
@@ -132,6 +140,7 @@ static void
 job_fail(struct layer_job *j, const struct err *why)
 {
 	struct snapshot_state *s = j->state;
+	const struct snapshotter *sn = j->sn;
 	struct digest chain = j->chain;
 	struct layer_job *above;
 	struct waiter *w;
@@ -146,7 +155,7 @@ job_fail(struct layer_job *j, const struct err *why)
 	job_free(j);
 	if (strncmp(e.msg, "layer below: ", 13) != 0)
 		(void)err_wrap(&e, "layer below");
-	while ((above = job_above(s, &chain)) != NULL)
+	while ((above = job_above(s, sn, &chain)) != NULL)
 		job_fail(above, &e);
 }
 
@@ -162,7 +171,7 @@ job_fail_as(struct layer_job *j, struct err *e)
 static bool
 waiter_ready(struct layer_job *j, const struct waiter *w, struct txn *t)
 {
-	return !j->has_parent || snapshots_has(t, call_ns(w->call), j->parent.text);
+	return !j->has_parent || snapshots_has(t, call_ns(w->call), j->sn->name, j->parent.text);
 }
 
 /* A waiter whose parent is committed in its namespace, NULL when there is none yet. */
@@ -189,7 +198,7 @@ committed(struct layer_job *j, const struct layer_row *l, struct arena *a)
 	*s = (struct snapshot){ .key = j->chain.text,
 		.parent = j->has_parent ? j->parent.text : NULL,
 		.kind = "committed",
-		.snapshotter = SNAPSHOTTER,
+		.snapshotter = j->sn->name,
 		.created_at = now,
 		.updated_at = now,
 		.size = l->size,
@@ -197,18 +206,36 @@ committed(struct layer_job *j, const struct layer_row *l, struct arena *a)
 	return s;
 }
 
-/* The row of the layer itself, made of what the child found. */
+/* The row of the layer itself, made of what the child found. below: the layer it stands on, or NULL. */
 static int
-put_layer(struct layer_job *j, struct txn *t, uint64_t number, struct layer_row *l, struct err *e)
+add_layer(struct layer_job *j, struct txn *t, uint64_t number, const char *below, struct arena *a,
+    struct layer_row *l, struct err *e)
 {
 	*l = (struct layer_row){ .chain_id = j->chain.text,
-		.parent = j->has_parent ? j->parent.text : NULL,
+		.snapshotter = j->sn->name,
+		.parent = below,
 		.diff_id = j->diff.text,
 		.number = number,
 		.opaque_root = j->result.opaque_root != 0,
 		.size = j->result.bytes,
 		.inodes = j->result.inodes };
-	return layers_put(t, l, e);
+	return layers_add(t, l, a, e);
+}
+
+/* The layer below, as the caller's namespace has it. */
+static int
+layer_below(struct layer_job *j, struct txn *t, struct call *c, const char **ret, struct err *e)
+{
+	struct snapshot_row row;
+	int r;
+
+	*ret = NULL;
+	if (!j->has_parent)
+		return 0;
+	r = snapshots_get(t, call_ns(c), j->sn->name, j->parent.text, call_arena(c), &row, e);
+	if (r == 0)
+		*ret = snapshots_layer(&row);
+	return r;
 }
 
 /* One transaction: the layer (number != 0: it is new), the waiter's snapshot, the event, the reply. */
@@ -219,16 +246,19 @@ commit_for(struct layer_job *j, struct waiter *w, uint64_t number, struct layer_
 	AUTO(store_abort) struct txn *t = NULL;
 	struct arena *a = call_arena(w->call);
 	const char *ns = call_ns(w->call);
-	struct ev_snapshot ev = { .key = j->chain.text, .snapshotter = SNAPSHOTTER };
+	const char *sn = j->sn->name, *below;
+	struct ev_snapshot ev = { .key = j->chain.text, .snapshotter = sn };
 	struct snapshot_row row;
 	struct layer_row l;
 	int r = store_write(j->state->store, &t, e);
 
 	if (r == 0)
-		r = number != 0 ? put_layer(j, t, number, &l, e)
-				: layers_get(t, j->chain.text, a, &l, e);
-	if (r == 0 && snapshots_has(t, ns, j->chain.text)) {
-		r = snapshots_get(t, ns, j->chain.text, a, &row, e);
+		r = layer_below(j, t, w->call, &below, e);
+	if (r == 0)
+		r = number != 0 ? add_layer(j, t, number, below, a, &l, e)
+				: layers_get(t, sn, j->chain.text, a, &l, e);
+	if (r == 0 && snapshots_has(t, ns, sn, j->chain.text)) {
+		r = snapshots_get(t, ns, sn, j->chain.text, a, &row, e);
 		rep->existed = true;
 	} else if (r == 0) {
 		row = (struct snapshot_row){ .snapshot = committed(j, &l, a), .number = l.number };
@@ -271,7 +301,7 @@ place(struct layer_job *j, struct waiter *w, struct err *e)
 	int r;
 
 	FAULT_POINT("snapshot.layer.place");
-	r = overlay_place(j->state->overlay, j->name, &number, e);
+	r = shelf_place(j->state->shelf, j->sn->id, j->name, &number, e);
 	if (r < 0)
 		return r;
 	FAULT_POINT("snapshot.layer.placed");
@@ -279,7 +309,7 @@ place(struct layer_job *j, struct waiter *w, struct err *e)
 	fd_close(&j->folder);
 	r = answer(j, w, number, e);
 	if (r < 0) {
-		if (overlay_drop(j->state->overlay, number, &drop) < 0)
+		if (shelf_drop(j->state->shelf, j->sn->id, number, &drop) < 0)
 			log_warn("%s", drop.msg);
 		trash_kick(j->state);
 		return r;
@@ -316,19 +346,34 @@ on_settled(void *arg, const struct nursery_report *r)
 	job_fail_as(j, &e);
 }
 
+/* The layers below j as w's namespace has them, open. Returns how many. */
 static int
-settle(struct layer_job *j, struct err *e)
+lowers_of(struct layer_job *j, struct waiter *w, uint64_t *numbers, struct err *e)
 {
 	AUTO(store_abort) struct txn *t = NULL;
-	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
-	struct nursery_fds fds = {
-		.folder = j->folder, .file = overlay_layers_fd(j->state->overlay), .list = j->list
-	};
-	int n = store_read(j->state->store, &t, e);
+	struct snapshot_state *s = j->state;
+	const char *below;
+	int n = store_read(s->store, &t, e);
 
 	if (n == 0)
-		n = layers_chain(t, j->parent.text, &a, o->lowers, NURSERY_LOWERS_MAX, e);
+		n = layer_below(j, t, w->call, &below, e);
+	if (n == 0)
+		n = layers_chain(
+		    t, j->sn->name, below, call_arena(w->call), numbers, LOWERS_MAX, e);
+	if (n > 0 && snapshotter_open(j->sn, s->shelf, numbers, (unsigned)n, e) < 0)
+		return -(int)e->code;
+	return n;
+}
+
+static int
+settle(struct layer_job *j, struct waiter *w, struct err *e)
+{
+	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
+	struct nursery_fds fds = { .folder = j->folder,
+		.file = shelf_kind_fd(j->state->shelf, j->sn->id),
+		.list = j->list };
+	int n = lowers_of(j, w, o->lowers, e);
+
 	if (n < 0)
 		return n;
 	o->op = NURSERY_SETTLE;
@@ -408,13 +453,14 @@ start_unpack(struct layer_job *j, struct err *e)
 	int r = open_blob(j, &blob, e);
 
 	if (r == 0)
-		r = overlay_make(s->overlay, j->name, &j->folder, e);
+		r = shelf_make(s->shelf, j->name, &j->folder, e);
 	if (r < 0)
 		return r;
 	j->list = memfd_create("implied", MFD_CLOEXEC);
 	if (j->list < 0)
 		return err_sys(e, errno, "make a memory file");
 	o->op = NURSERY_UNPACK;
+	o->form = j->sn->form;
 	o->limits = s->limits;
 	fds = (struct nursery_fds){ .folder = j->folder, .file = blob, .list = j->list };
 	r = nursery_run(s->nursery, o, &fds, on_unpacked, j, &j->child, e);
@@ -455,7 +501,7 @@ step_once(struct layer_job *j, struct err *e)
 	if (j->at == LAYER_PLACED)
 		return answer(j, w, 0, e);
 	if (j->has_parent && j->result.implied != 0 && !j->settled) {
-		int r = j->state->settling < SETTLING_MAX ? settle(j, e) : 1;
+		int r = j->state->settling < SETTLING_MAX ? settle(j, w, e) : 1;
 
 		return r < 0 ? r : 1;
 	}
@@ -476,7 +522,7 @@ job_step(struct layer_job *j)
 		while ((r = step_once(j, &e)) == 0)
 			moved = true;
 	TAILQ_FOREACH (above, &s->layers, link)
-		if (moved && above->has_parent && digest_equal(&above->parent, &j->chain))
+		if (moved && stands_on(above, j->sn, &j->chain))
 			job_wake(above);
 	if (r < 0)
 		job_fail_as(j, &e);
@@ -555,11 +601,16 @@ chain_check(const struct layer_job *j, struct err *e)
 
 /* Fills the job's names from the request; nothing else. */
 static int
-job_name(struct layer_job *j, const struct layer_unpack_req *req, struct err *e)
+job_name(struct snapshot_state *s, struct layer_job *j, const struct layer_unpack_req *req,
+    struct err *e)
 {
 	const struct layer *l = req->layer;
-	int r = digest_parse(l->digest, &j->blob, e);
+	int r;
 
+	j->sn = snapshotter_wanted(s, req->snapshotter, e);
+	if (j->sn == NULL)
+		return -(int)e->code;
+	r = digest_parse(l->digest, &j->blob, e);
 	if (r < 0)
 		return err_wrap(e, "layer.digest");
 	r = digest_parse(l->diff_id, &j->diff, e);
@@ -581,9 +632,10 @@ job_name(struct layer_job *j, const struct layer_unpack_req *req, struct err *e)
 
 /* Is it there already, in the caller's namespace (1, the reply filled), in another (2), or not (0)? */
 static int
-find_done(struct snapshot_state *s, struct call *c, const char *chain, struct layer_unpack_rep *rep,
-    struct err *e)
+find_done(struct snapshot_state *s, struct call *c, const struct layer_job *names,
+    struct layer_unpack_rep *rep, struct err *e)
 {
+	const char *sn = names->sn->name, *chain = names->chain.text;
 	AUTO(store_abort) struct txn *t = NULL;
 	struct snapshot_row row;
 	struct layer_row l;
@@ -591,13 +643,13 @@ find_done(struct snapshot_state *s, struct call *c, const char *chain, struct la
 
 	if (r < 0)
 		return r;
-	if (snapshots_has(t, call_ns(c), chain)) {
-		r = snapshots_get(t, call_ns(c), chain, call_arena(c), &row, e);
+	if (snapshots_has(t, call_ns(c), sn, chain)) {
+		r = snapshots_get(t, call_ns(c), sn, chain, call_arena(c), &row, e);
 		rep->snapshot = r == 0 ? row.snapshot : NULL;
 		rep->existed = true;
 		return r < 0 ? r : 1;
 	}
-	r = layers_get(t, chain, call_arena(c), &l, e);
+	r = layers_get(t, sn, chain, call_arena(c), &l, e);
 	return r == 0 ? 2 : r == -ERR_NOT_FOUND ? 0 : r;
 }
 
@@ -622,14 +674,14 @@ layers_unpack(struct snapshot_state *s, struct call *c, const struct layer_unpac
 {
 	struct layer_job names = { .at = LAYER_QUEUED }, *j;
 	struct waiter *w;
-	int there, r = job_name(&names, req, e);
+	int there, r = job_name(s, &names, req, e);
 
 	if (r < 0)
 		return r;
-	there = find_done(s, c, names.chain.text, rep, e);
+	there = find_done(s, c, &names, rep, e);
 	if (there < 0 || there == 1)
 		return there < 0 ? there : 0;
-	j = job_find(s, names.chain.text);
+	j = job_find(s, &names);
 	if (j == NULL)
 		j = job_new(s, &names, req->layer, there == 2);
 	w = xcalloc(1, sizeof(*w));

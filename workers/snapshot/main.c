@@ -2,7 +2,7 @@
 /*
  * main - the snapshot actor: start, recovery, end.
  *
- * Options of its section of the config: max-unpacks, max-layer-bytes, max-layer-entries.
+ * Options of its section of the config: snapshotter, max-unpacks, max-layer-bytes, max-layer-entries.
  */
 #include <errno.h>
 #include <sched.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/ident.h"
 #include "lib/base/log.h"
 #include "workers/snapshot/snapshot.h"
 
@@ -76,7 +77,7 @@ snapshot_open(struct worker *w, void **ret_state, struct err *e)
 	(void)e;
 	s->worker = w;
 	TAILQ_INIT(&s->layers);
-	TAILQ_INIT(&s->usages);
+	TAILQ_INIT(&s->chores);
 	*ret_state = s;
 	return 0;
 }
@@ -92,25 +93,29 @@ nursery_died(void *arg)
 
 /* --- recovery ------------------------------------------------------------------------------------ */
 
-struct numbers {
-	struct overlay *overlay;
+/* Which folders have a record. */
+struct used {
+	struct snapshot_state *state;
 	uint64_t *v;
 	size_t n, room;
 };
 
 static bool
-folder_there(void *arg, uint64_t number)
+folder_there(void *arg, const char *name, uint64_t number)
 {
-	const struct numbers *u = arg;
+	const struct used *u = arg;
+	const struct snapshotter *sn = snapshotter_named(name);
 
-	return overlay_has(u->overlay, number);
+	return sn != NULL && shelf_has(u->state->shelf, sn->id, number);
 }
 
+/* Numbers are one row, whatever the snapshotter. */
 static void
-number_used(void *arg, uint64_t number)
+number_used(void *arg, const char *name, uint64_t number)
 {
-	struct numbers *u = arg;
+	struct used *u = arg;
 
+	(void)name;
 	if (u->n == u->room) {
 		u->room = u->room == 0 ? 64 : u->room * 2;
 		u->v = xrealloc(u->v, u->room * sizeof(*u->v));
@@ -127,32 +132,89 @@ compare(const void *a, const void *b)
 }
 
 static bool
-folder_wanted(void *arg, uint64_t number)
+folder_wanted(void *arg, enum snapshotter_id kind, uint64_t number)
 {
-	const struct numbers *u = arg;
+	const struct used *u = arg;
 
+	(void)kind;
 	return u->n > 0 && bsearch(&number, u->v, u->n, sizeof(*u->v), compare) != NULL;
+}
+
+static int
+folder_leaves(void *arg, enum snapshotter_id kind, uint64_t number, struct err *e)
+{
+	const struct used *u = arg;
+	const struct snapshotter *sn = snapshotter_of(kind);
+
+	return sn->close == NULL ? 0 : sn->close(u->state->shelf, number, e);
 }
 
 /* Records without folders go, then folders without records, then whatever was being made. */
 static int
 recover(struct snapshot_state *s, struct err *e)
 {
-	struct numbers u = { .overlay = s->overlay };
+	struct used u = { .state = s };
 	struct snapshots_recovery how = { .has = folder_there, .used = number_used, .arg = &u };
+	struct shelf_sweep sweep = { .wanted = folder_wanted, .leaving = folder_leaves, .arg = &u };
 	unsigned swept = 0;
 	int r = snapshots_recover(s->store, &how, e);
 
 	if (u.n > 0)
 		qsort(u.v, u.n, sizeof(*u.v), compare);
 	if (r == 0)
-		r = overlay_sweep(s->overlay, folder_wanted, &u, &swept, e);
+		r = shelf_sweep(s->shelf, &sweep, &swept, e);
 	if (r == 0)
-		r = overlay_drop_all_new(s->overlay, e);
+		r = shelf_drop_all_new(s->shelf, e);
 	if (swept > 0)
 		log_info("%u folders without a record go to the trash", swept);
 	free(u.v);
 	return r;
+}
+
+/* --- which one --------------------------------------------------------------------------------------- */
+
+/* The one the config names, which must work, or the first that does. */
+static int
+choose(struct snapshot_state *s, struct err *e)
+{
+	const char *name = worker_option(s->worker, "snapshotter");
+
+	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
+		const struct snapshotter *sn = snapshotter_of((enum snapshotter_id)i);
+
+		if (sn->probe(s->shelf, &s->problems[i]) < 0)
+			log_info(
+			    "snapshotter %s does not work here: %s", sn->name, s->problems[i].msg);
+		else if (s->chosen == NULL && name == NULL)
+			s->chosen = sn;
+	}
+	if (name == NULL && s->chosen == NULL)
+		return err_set(e, ERR_FAILED_PRECONDITION, "no snapshotter works on this host: %s",
+		    s->problems[0].msg);
+	if (name == NULL)
+		return 0;
+	s->chosen = snapshotter_wanted(s, name, e);
+	return s->chosen == NULL ? err_wrap(e, "option snapshotter") : 0;
+}
+
+const struct snapshotter *
+snapshotter_wanted(struct snapshot_state *s, const char *name, struct err *e)
+{
+	const struct snapshotter *sn = name == NULL ? s->chosen : snapshotter_named(name);
+	char shown[64];
+
+	if (sn == NULL) {
+		(void)err_set(e, ERR_INVALID_ARGUMENT,
+		    "snapshotter \"%s\": there is none of that name (ctr plugins list shows all)",
+		    ident_show(name, shown, sizeof(shown)));
+		return NULL;
+	}
+	if (s->problems[sn->id].code != ERR_NONE) {
+		(void)err_set(e, ERR_FAILED_PRECONDITION, "snapshotter %s does not work here: %s",
+		    sn->name, s->problems[sn->id].msg);
+		return NULL;
+	}
+	return sn;
 }
 
 static int
@@ -166,11 +228,13 @@ snapshot_start(struct worker *w, void *state, struct err *e)
 	if (r == 0)
 		r = nursery_new(worker_loop(w), nursery_died, s, &s->nursery, e);
 	if (r == 0)
-		r = overlay_open(worker_root(w), &s->overlay, e);
+		r = shelf_open(worker_root(w), &s->shelf, e);
 	if (r == 0)
 		r = store_open(db, snapshots_tables, TABLE_COUNT, true, &s->store, e);
 	if (r == 0)
 		r = recover(s, e);
+	if (r == 0)
+		r = choose(s, e);
 	if (r < 0)
 		return r;
 	worker_store(w, s->store);
@@ -191,9 +255,9 @@ snapshot_close(void *state)
 
 	nursery_free(&s->nursery);
 	layers_free(s);
-	usage_free(s);
+	chores_free(s);
 	store_close(&s->store);
-	overlay_close(&s->overlay);
+	shelf_close(&s->shelf);
 	free(s);
 }
 
@@ -201,7 +265,7 @@ static void
 snapshot_cancelled(void *state, struct call *c)
 {
 	if (!layers_cancelled(state, c))
-		(void)usage_cancelled(state, c);
+		(void)chore_cancelled(state, c);
 }
 
 int

@@ -28,6 +28,11 @@
 #define NURSERY_CHILDREN_MAX 64 /* killed ones that are not reaped yet count, too */
 #define NURSERY_IMPLIED_BYTES_MAX (4u << 20)
 
+/* What a layer becomes. */
+enum nursery_form {
+	NURSERY_FOLDER /* a folder with overlayfs' marks */
+};
+
 enum nursery_op {
 	/* Fills folder from file; list (a memfd) gets the implied folders. */
 	NURSERY_UNPACK = 1,
@@ -35,6 +40,7 @@ enum nursery_op {
 	 * folder that holds all layers, lowers the numbers of those below, nearest first. */
 	NURSERY_SETTLE,
 	NURSERY_COUNT, /* bytes and inodes of folder */
+	NURSERY_SEAL,  /* the same, when all of it is on disk */
 	NURSERY_EMPTY, /* removes what is in folder */
 	NURSERY_CANCEL /* of the order with this id: kills its child */
 };
@@ -42,6 +48,7 @@ enum nursery_op {
 /* On the socket; one build at both ends. */
 struct nursery_order {
 	uint32_t version, size, op, nlowers;
+	uint32_t form; /* of NURSERY_UNPACK: enum nursery_form */
 	uint64_t id;
 	struct unpack_limits limits;
 	uint64_t lowers[NURSERY_LOWERS_MAX];

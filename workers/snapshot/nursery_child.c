@@ -171,6 +171,10 @@ work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 		return do_unpack(o, r, e);
 	case NURSERY_SETTLE:
 		return settle_run(FD_FOLDER, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	case NURSERY_SEAL:
+		if (syncfs(FD_FOLDER) < 0)
+			return err_sys(e, errno, "bring it to disk");
+		return tree_count(FD_FOLDER, &r->bytes, &r->inodes, e);
 	case NURSERY_COUNT:
 		return tree_count(FD_FOLDER, &r->bytes, &r->inodes, e);
 	case NURSERY_EMPTY:

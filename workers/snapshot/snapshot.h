@@ -13,25 +13,26 @@
 
 #include "bus/worker/worker.h"
 #include "workers/snapshot/nursery.h"
-#include "workers/snapshot/overlay.h"
+#include "workers/snapshot/shelf.h"
+#include "workers/snapshot/snapshotter.h"
 #include "workers/snapshot/snapshots.h"
 
-#define SNAPSHOTTER "overlay"
-
 TAILQ_HEAD(layer_jobs, layer_job);
-TAILQ_HEAD(usage_jobs, usage_job);
+TAILQ_HEAD(chores, chore);
 
 struct snapshot_state {
 	struct worker *worker;
 	struct store *store;
-	struct overlay *overlay;
+	struct shelf *shelf;
+	const struct snapshotter *chosen;	/* when nobody says which */
+	struct err problems[SNAPSHOTTER_COUNT]; /* why one does not work here */
 	struct nursery *nursery;
 	struct unpack_limits limits;
 	unsigned max_unpacks, unpacking, settling;
 	struct layer_jobs layers; /* layers.c */
 	bool layers_awake;
-	struct usage_jobs usages; /* usage.c */
-	unsigned counting;
+	struct chores chores; /* chores.c */
+	unsigned at_chores;
 	struct nursery_job *sweeping; /* trash.c */
 	bool sweep_again;
 };
@@ -43,10 +44,28 @@ int layers_unpack(struct snapshot_state *s, struct call *c, const struct layer_u
 bool layers_cancelled(struct snapshot_state *s, struct call *c);
 void layers_free(struct snapshot_state *s);
 
-/* usage.c: counting what snapshots that are written to take on disk. */
-int usage_count(struct snapshot_state *s, struct call *c, uint64_t number);
-bool usage_cancelled(struct snapshot_state *s, struct call *c);
-void usage_free(struct snapshot_state *s);
+/* The one of that name, or what was chosen when name is NULL; it works here. NULL with e. */
+const struct snapshotter *
+snapshotter_wanted(struct snapshot_state *s, const char *name, struct err *e);
+
+/*
+ * chores.c: what a call needs a child for. Gives the order to one, as soon as there is a place, and then
+ * calls done, in the call's context, for the answer: *ret_rep, or an error. r is NULL when there is
+ * nothing to answer, since the child failed or the call was taken back (then c is NULL): done only tidies
+ * up what arg stands for. folder and file are taken (-1: none). Returns CALL_LATER.
+ */
+typedef int chore_fn(struct snapshot_state *s, struct call *c, void *arg,
+    const struct nursery_report *r, const void **ret_rep, struct err *e);
+struct chore_ask {
+	uint32_t op; /* enum nursery_op */
+	int folder, file;
+	const char *what; /* in errors: "count snapshot x" */
+	chore_fn *done;
+	void *arg; /* the call's arena holds it */
+};
+int chore_add(struct snapshot_state *s, struct call *c, const struct chore_ask *ask);
+bool chore_cancelled(struct snapshot_state *s, struct call *c);
+void chores_free(struct snapshot_state *s);
 
 /* trash.c: deletes what is in the trash, in the background. */
 void trash_kick(struct snapshot_state *s);

@@ -10,6 +10,8 @@
 
 #define KEY_MAX 255
 #define SHOWN 300
+#define LAYERS_MAX 1000 /* that go with one snapshot */
+#define FIRST_SNAPSHOTTER "overlay"
 
 const char *const snapshots_tables[TABLE_COUNT] = { "snapshots", "layers", "children" };
 
@@ -30,15 +32,41 @@ snapshots_key_check(const char *key, struct err *e)
 	return 0;
 }
 
+/* No snapshotter's name has a slash. */
+static void
+row_key(struct key *k, const char *ns, const char *sn, const char *key)
+{
+	AUTO(free_ptr) char *text = xasprintf("%s/%s", sn, key);
+
+	store_key(k, ns, text);
+}
+
+/* Keys have no control bytes, so \1 ends the parent's. */
+static void
+child_key(struct key *k, const char *ns, const char *sn, const char *parent, const char *child)
+{
+	AUTO(free_ptr) char *text = xasprintf("%s/%s\1%s", sn, parent, child);
+
+	store_key(k, ns, text);
+}
+
+static void
+layer_key(struct key *k, const char *sn, const char *layer)
+{
+	AUTO(free_ptr) char *text = xasprintf("%s/%s", sn, layer);
+
+	store_key_text(k, text);
+}
+
 int
-snapshots_get(struct txn *t, const char *ns, const char *key, struct arena *a,
+snapshots_get(struct txn *t, const char *ns, const char *sn, const char *key, struct arena *a,
     struct snapshot_row *ret, struct err *e)
 {
 	struct key k;
 	char shown[SHOWN];
 	int r;
 
-	store_key(&k, ns, key);
+	row_key(&k, ns, sn, key);
 	r = store_get(t, TABLE_SNAPSHOTS, &k, &snapshot_row_schema, a, ret, e);
 	if (r == -ERR_NOT_FOUND)
 		return err_set(
@@ -47,45 +75,80 @@ snapshots_get(struct txn *t, const char *ns, const char *key, struct arena *a,
 }
 
 bool
-snapshots_has(struct txn *t, const char *ns, const char *key)
+snapshots_has(struct txn *t, const char *ns, const char *sn, const char *key)
 {
 	struct key k;
 
-	store_key(&k, ns, key);
+	row_key(&k, ns, sn, key);
 	return store_has(t, TABLE_SNAPSHOTS, &k);
 }
 
-/* Keys have no control bytes, so \1 ends the parent's. */
-static void
-child_key(struct key *k, const char *ns, const char *parent, const char *child)
+int
+snapshots_put(struct txn *t, const char *ns, const struct snapshot_row *row, struct err *e)
 {
-	AUTO(free_ptr) char *text = xasprintf("%s\1%s", parent, child);
-
-	store_key(k, ns, text);
-}
-
-static int
-layer_ref(
-    struct txn *t, const char *chain_id, int by, struct arena *a, uint64_t *ret_refs, struct err *e)
-{
-	struct layer_row l;
-	int r = layers_get(t, chain_id, a, &l, e);
 	struct key k;
 
-	if (r < 0)
-		return r;
-	l.refs = by < 0 && l.refs == 0 ? 0 : l.refs + (uint64_t)(int64_t)by;
-	*ret_refs = l.refs;
-	if (l.refs > 0)
-		return layers_put(t, &l, e);
-	store_key_text(&k, chain_id);
-	return store_del(t, TABLE_LAYERS, &k, e);
+	row_key(&k, ns, row->snapshot->snapshotter, row->snapshot->key);
+	return store_put(t, TABLE_SNAPSHOTS, &k, &snapshot_row_schema, row, e);
 }
 
 static bool
 is_layer(const struct snapshot_row *row)
 {
 	return strcmp(row->snapshot->kind, "committed") == 0;
+}
+
+const char *
+snapshots_layer(const struct snapshot_row *row)
+{
+	return row->layer != NULL ? row->layer : row->snapshot->key;
+}
+
+static int
+layer_put(struct txn *t, const struct layer_row *l, struct err *e)
+{
+	struct key k;
+
+	layer_key(&k, l->snapshotter, l->chain_id);
+	return store_put(t, TABLE_LAYERS, &k, &layer_row_schema, l, e);
+}
+
+static int
+layer_ref(struct txn *t, const char *sn, const char *layer, struct arena *a, struct err *e)
+{
+	struct layer_row l;
+	int r = layers_get(t, sn, layer, a, &l, e);
+
+	if (r < 0)
+		return r;
+	l.refs++;
+	return layer_put(t, &l, e);
+}
+
+/* One less; without any it goes, and counts no more in the one it stood on. */
+static int
+layer_unref(struct txn *t, const char *sn, const char *layer, struct arena *a,
+    struct snapshots_gone *gone, struct err *e)
+{
+	while (layer != NULL) {
+		struct layer_row l;
+		struct key k;
+		int r = layers_get(t, sn, layer, a, &l, e);
+
+		if (r < 0)
+			return r == -ERR_NOT_FOUND ? 0 : r;
+		if (l.refs > 1) {
+			l.refs--;
+			return layer_put(t, &l, e);
+		}
+		layer_key(&k, sn, layer);
+		r = store_del(t, TABLE_LAYERS, &k, e);
+		if (r < 0)
+			return r;
+		gone->v[gone->n++] = l.number;
+		layer = gone->n < LAYERS_MAX ? l.parent : NULL;
+	}
+	return 0;
 }
 
 int
@@ -95,17 +158,14 @@ snapshots_add(
 	const struct snapshot *s = row->snapshot;
 	struct snapshot_child child = { .key = s->key };
 	struct key k;
-	uint64_t refs;
-	int r;
+	int r = snapshots_put(t, ns, row, e);
 
-	store_key(&k, ns, s->key);
-	r = store_put(t, TABLE_SNAPSHOTS, &k, &snapshot_row_schema, row, e);
 	if (r == 0 && s->parent != NULL) {
-		child_key(&k, ns, s->parent, s->key);
+		child_key(&k, ns, s->snapshotter, s->parent, s->key);
 		r = store_put(t, TABLE_CHILDREN, &k, &snapshot_child_schema, &child, e);
 	}
 	if (r == 0 && is_layer(row))
-		r = layer_ref(t, s->key, 1, a, &refs, e);
+		r = layer_ref(t, s->snapshotter, snapshots_layer(row), a, e);
 	return r;
 }
 
@@ -121,119 +181,226 @@ first_child(void *arg, const struct key *k, void *rec, struct err *e)
 }
 
 static int
-no_children(struct txn *t, const char *ns, const char *key, struct arena *a, struct err *e)
+no_children(struct txn *t, const char *ns, const struct snapshot *s, struct arena *a, struct err *e)
 {
 	const char *child = NULL;
 	struct key prefix;
 	int r;
 
-	child_key(&prefix, ns, key, "");
+	child_key(&prefix, ns, s->snapshotter, s->key, "");
 	r = store_each(
 	    t, TABLE_CHILDREN, &prefix, NULL, &snapshot_child_schema, a, first_child, &child, e);
 	if (r < 0)
 		return r;
 	if (child != NULL)
 		return err_set(e, ERR_FAILED_PRECONDITION,
-		    "snapshot %s is the parent of %s: remove that first", key, child);
+		    "snapshot %s is the parent of %s: remove that first", s->key, child);
 	return 0;
 }
 
 int
 snapshots_remove(struct txn *t, const char *ns, const struct snapshot_row *row, struct arena *a,
-    bool *ret_drop, struct err *e)
+    struct snapshots_gone *ret_drop, struct err *e)
 {
 	const struct snapshot *s = row->snapshot;
-	uint64_t refs = 0;
 	struct key k;
-	int r = no_children(t, ns, s->key, a, e);
+	int r = no_children(t, ns, s, a, e);
 
 	if (r < 0)
 		return r;
-	store_key(&k, ns, s->key);
+	ret_drop->v = arena_calloc(a, LAYERS_MAX, sizeof(*ret_drop->v));
+	ret_drop->n = 0;
+	row_key(&k, ns, s->snapshotter, s->key);
 	r = store_del(t, TABLE_SNAPSHOTS, &k, e);
 	if (r == 0 && s->parent != NULL) {
-		child_key(&k, ns, s->parent, s->key);
+		child_key(&k, ns, s->snapshotter, s->parent, s->key);
 		r = store_del(t, TABLE_CHILDREN, &k, e);
 	}
-	if (r == 0 && is_layer(row)) {
-		r = layer_ref(t, s->key, -1, a, &refs, e);
-		if (r == -ERR_NOT_FOUND)
-			r = 0;
-	}
-	*ret_drop = refs == 0;
+	if (r == 0 && is_layer(row))
+		return layer_unref(t, s->snapshotter, snapshots_layer(row), a, ret_drop, e);
+	ret_drop->v[ret_drop->n++] = row->number;
 	return r;
 }
 
 int
-layers_get(
-    struct txn *t, const char *chain_id, struct arena *a, struct layer_row *ret, struct err *e)
+snapshots_below(struct txn *t, const char *ns, const struct snapshot_row *row, struct arena *a,
+    uint64_t *numbers, unsigned max, struct err *e)
+{
+	const struct snapshot *s = row->snapshot;
+	struct snapshot_row parent;
+	int r;
+
+	if (s->parent == NULL)
+		return 0;
+	r = snapshots_get(t, ns, s->snapshotter, s->parent, a, &parent, e);
+	if (r < 0)
+		return err_wrap(e, "parent");
+	return layers_chain(t, s->snapshotter, snapshots_layer(&parent), a, numbers, max, e);
+}
+
+int
+layers_get(struct txn *t, const char *sn, const char *layer, struct arena *a, struct layer_row *ret,
+    struct err *e)
 {
 	struct key k;
 	int r;
 
-	store_key_text(&k, chain_id);
+	layer_key(&k, sn, layer);
 	r = store_get(t, TABLE_LAYERS, &k, &layer_row_schema, a, ret, e);
-	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "layer %s", chain_id) : r;
+	return r == -ERR_NOT_FOUND ? err_set(e, ERR_NOT_FOUND, "layer %s", layer) : r;
 }
 
 int
-layers_put(struct txn *t, const struct layer_row *row, struct err *e)
+layers_add(struct txn *t, const struct layer_row *row, struct arena *a, struct err *e)
 {
-	struct key k;
+	int r = row->parent != NULL ? layer_ref(t, row->snapshotter, row->parent, a, e) : 0;
 
-	store_key_text(&k, row->chain_id);
-	return store_put(t, TABLE_LAYERS, &k, &layer_row_schema, row, e);
+	return r < 0 ? r : layer_put(t, row, e);
 }
 
 int
-layers_chain(struct txn *t, const char *chain_id, struct arena *a, uint64_t *numbers, unsigned max,
-    struct err *e)
+layers_chain(struct txn *t, const char *sn, const char *layer, struct arena *a, uint64_t *numbers,
+    unsigned max, struct err *e)
 {
 	unsigned n = 0;
 
-	while (chain_id != NULL) {
+	while (layer != NULL) {
 		struct layer_row l;
-		int r = layers_get(t, chain_id, a, &l, e);
+		int r = layers_get(t, sn, layer, a, &l, e);
 
 		if (r == -ERR_NOT_FOUND)
 			return err_set(e, ERR_FAILED_PRECONDITION,
-			    "layer %s is missing on disk: pull the image again", chain_id);
+			    "layer %s is missing on disk: pull the image again", layer);
 		if (r < 0)
 			return r;
 		if (n == max)
 			return err_set(e, ERR_FAILED_PRECONDITION, "more than %u layers", max);
 		numbers[n++] = l.number;
-		chain_id = l.opaque_root ? NULL : l.parent;
+		layer = l.opaque_root ? NULL : l.parent;
 	}
 	return (int)n;
 }
 
 /* --- recovery ------------------------------------------------------------------------------------ */
 
+/* A walk may change the row that it is at, and no other: the rest is done behind it. */
+struct late {
+	const char *ns;
+	struct layer_row layer;
+	struct snapshot_row snapshot;
+};
+
 struct recovery {
 	struct txn *txn;
 	const struct snapshots_recovery *how;
 	struct arena *arena;
-	uint64_t dropped;
+	struct late *late;
+	size_t nlate, room;
 };
 
-/* refs are counted anew: first none, then one for each snapshot that is met. */
+static struct late *
+late_add(struct recovery *rc)
+{
+	if (rc->nlate == rc->room) {
+		rc->room = rc->room == 0 ? 16 : 2 * rc->room;
+		rc->late = xrealloc(rc->late, rc->room * sizeof(*rc->late));
+	}
+	return &rc->late[rc->nlate++];
+}
+
+/* Rows were without their snapshotter once: there was only one. */
+static int
+rekey_layer(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	struct recovery *rc = arg;
+	struct layer_row *l = rec;
+
+	if (l->snapshotter != NULL)
+		return 0;
+	l->snapshotter = FIRST_SNAPSHOTTER;
+	late_add(rc)->layer = *l;
+	return store_del(rc->txn, TABLE_LAYERS, k, e);
+}
+
+static int
+rekey_layer_late(struct recovery *rc, struct late *l, struct err *e)
+{
+	return layer_put(rc->txn, &l->layer, e);
+}
+
+static int
+rekey_snapshot(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	struct recovery *rc = arg;
+	const struct snapshot_row *row = rec;
+	const char *ns = k->p; /* its NUL ends it */
+	struct late *l;
+	struct key now;
+
+	row_key(&now, ns, row->snapshot->snapshotter, row->snapshot->key);
+	if (now.n == k->n && memcmp(now.p, k->p, k->n) == 0)
+		return 0;
+	l = late_add(rc);
+	l->ns = arena_strdup(rc->arena, ns);
+	l->snapshot = *row;
+	return store_del(rc->txn, TABLE_SNAPSHOTS, k, e);
+}
+
+static int
+rekey_snapshot_late(struct recovery *rc, struct late *l, struct err *e)
+{
+	const struct snapshot *s = l->snapshot.snapshot;
+	struct snapshot_child child = { .key = s->key };
+	struct key was, is;
+	int r = snapshots_put(rc->txn, l->ns, &l->snapshot, e);
+
+	if (r < 0 || s->parent == NULL)
+		return r;
+	store_key(&was, l->ns, arena_printf(rc->arena, "%s\1%s", s->parent, s->key));
+	child_key(&is, l->ns, s->snapshotter, s->parent, s->key);
+	r = store_del(rc->txn, TABLE_CHILDREN, &was, e);
+	if (r == 0)
+		r = store_put(rc->txn, TABLE_CHILDREN, &is, &snapshot_child_schema, &child, e);
+	return r;
+}
+
+/* refs are counted anew: first none, then one for each layer and snapshot that is met. */
 static int
 recover_layer(void *arg, const struct key *k, void *rec, struct err *e)
 {
 	struct recovery *rc = arg;
 	struct layer_row *l = rec;
 
-	if (!rc->how->has(rc->how->arg, l->number)) {
+	if (!rc->how->has(rc->how->arg, l->snapshotter, l->number)) {
 		log_warn("layer %s has lost its folder %llu: forgotten, to be unpacked again",
 		    l->chain_id, (unsigned long long)l->number);
-		rc->dropped++;
 		return store_del(rc->txn, TABLE_LAYERS, k, e);
 	}
 	if (l->refs == 0)
 		return 0;
 	l->refs = 0;
-	return store_put(rc->txn, TABLE_LAYERS, k, &layer_row_schema, l, e);
+	return layer_put(rc->txn, l, e);
+}
+
+static int
+recover_standing(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	struct recovery *rc = arg;
+	const struct layer_row *l = rec;
+
+	(void)k;
+	(void)e;
+	if (l->parent != NULL)
+		late_add(rc)->layer = *l;
+	return 0;
+}
+
+static int
+recover_standing_late(struct recovery *rc, struct late *l, struct err *e)
+{
+	int r = layer_ref(rc->txn, l->layer.snapshotter, l->layer.parent, rc->arena, e);
+
+	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
 static int
@@ -244,21 +411,19 @@ recover_snapshot(void *arg, const struct key *k, void *rec, struct err *e)
 	const struct snapshot *s = row->snapshot;
 	const char *ns = k->p; /* its NUL ends it */
 	struct key child;
-	uint64_t refs;
 	int r;
 
 	if (is_layer(row)) {
-		r = layer_ref(rc->txn, s->key, 1, rc->arena, &refs, e);
+		r = layer_ref(rc->txn, s->snapshotter, snapshots_layer(row), rc->arena, e);
 		if (r != -ERR_NOT_FOUND)
 			return r;
-	} else if (rc->how->has(rc->how->arg, row->number)) {
-		rc->how->used(rc->how->arg, row->number);
+	} else if (rc->how->has(rc->how->arg, s->snapshotter, row->number)) {
+		rc->how->used(rc->how->arg, s->snapshotter, row->number);
 		return 0;
 	}
 	log_warn("snapshot %s of namespace %s has lost its folder: forgotten", s->key, ns);
-	rc->dropped++;
 	if (s->parent != NULL) {
-		child_key(&child, ns, s->parent, s->key);
+		child_key(&child, ns, s->snapshotter, s->parent, s->key);
 		r = store_del(rc->txn, TABLE_CHILDREN, &child, e);
 		if (r < 0)
 			return r;
@@ -266,7 +431,8 @@ recover_snapshot(void *arg, const struct key *k, void *rec, struct err *e)
 	return store_del(rc->txn, TABLE_SNAPSHOTS, k, e);
 }
 
-/* Layers that no snapshot is: their folder goes with them. */
+/* Layers that nothing needs: their folder goes with them. What they alone stood on goes at the next
+ * start. */
 static int
 recover_unused(void *arg, const struct key *k, void *rec, struct err *e)
 {
@@ -275,27 +441,47 @@ recover_unused(void *arg, const struct key *k, void *rec, struct err *e)
 
 	if (l->refs == 0)
 		return store_del(rc->txn, TABLE_LAYERS, k, e);
-	rc->how->used(rc->how->arg, l->number);
+	rc->how->used(rc->how->arg, l->snapshotter, l->number);
 	return 0;
+}
+
+struct walk {
+	enum snapshots_table table;
+	const struct schema *schema;
+	store_each_fn *fn;
+	int (*late)(struct recovery *rc, struct late *l, struct err *e);
+};
+
+static int
+recover_walk(struct recovery *rc, const struct walk *w, struct err *e)
+{
+	int r = store_each(rc->txn, w->table, NULL, NULL, w->schema, rc->arena, w->fn, rc, e);
+
+	for (size_t i = 0; r == 0 && i < rc->nlate; i++)
+		r = w->late(rc, &rc->late[i], e);
+	rc->nlate = 0;
+	return r;
 }
 
 int
 snapshots_recover(struct store *s, const struct snapshots_recovery *how, struct err *e)
 {
+	static const struct walk walks[] = {
+		{ TABLE_LAYERS, &layer_row_schema, rekey_layer, rekey_layer_late },
+		{ TABLE_SNAPSHOTS, &snapshot_row_schema, rekey_snapshot, rekey_snapshot_late },
+		{ TABLE_LAYERS, &layer_row_schema, recover_layer, NULL },
+		{ TABLE_LAYERS, &layer_row_schema, recover_standing, recover_standing_late },
+		{ TABLE_SNAPSHOTS, &snapshot_row_schema, recover_snapshot, NULL },
+		{ TABLE_LAYERS, &layer_row_schema, recover_unused, NULL },
+	};
 	AUTO(store_abort) struct txn *t = NULL;
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	struct recovery rc = { .how = how, .arena = &a };
 	int r = store_write(s, &t, e);
 
 	rc.txn = t;
-	if (r == 0)
-		r = store_each(
-		    t, TABLE_LAYERS, NULL, NULL, &layer_row_schema, &a, recover_layer, &rc, e);
-	if (r == 0)
-		r = store_each(t, TABLE_SNAPSHOTS, NULL, NULL, &snapshot_row_schema, &a,
-		    recover_snapshot, &rc, e);
-	if (r == 0)
-		r = store_each(
-		    t, TABLE_LAYERS, NULL, NULL, &layer_row_schema, &a, recover_unused, &rc, e);
+	for (unsigned i = 0; r == 0 && i < COUNT(walks); i++)
+		r = recover_walk(&rc, &walks[i], e);
+	free_ptr(&rc.late);
 	return r < 0 ? r : store_commit(&t, e);
 }

@@ -21,7 +21,7 @@ void
 trash_kick(struct snapshot_state *s)
 {
 	struct nursery_order o = { .op = NURSERY_EMPTY };
-	struct nursery_fds fds = { .folder = overlay_trash_fd(s->overlay), .file = -1, .list = -1 };
+	struct nursery_fds fds = { .folder = shelf_trash_fd(s->shelf), .file = -1, .list = -1 };
 	struct err e = ERR_ZERO;
 
 	if (s->sweeping != NULL) {
@@ -29,7 +29,7 @@ trash_kick(struct snapshot_state *s)
 		return;
 	}
 	s->sweep_again = false;
-	if (overlay_trash_empty(s->overlay))
+	if (shelf_trash_empty(s->shelf))
 		return;
 	if (nursery_run(s->nursery, &o, &fds, on_report, s, &s->sweeping, &e) < 0)
 		log_warn("empty the trash: %s", e.msg);

@@ -84,6 +84,15 @@ has(struct taskd *t, unsigned table, const char *ns, const char *id)
 	return store_read(t->containers, &txn, &e) == 0 && store_has(txn, table, &k);
 }
 
+const char *
+container_snapshotter(struct taskd *t, const char *ns, const char *id, struct arena *a)
+{
+	struct container_row row;
+	struct err ignored = ERR_ZERO;
+
+	return container_read(t, ns, id, a, &row, &ignored) < 0 ? NULL : row.container->snapshotter;
+}
+
 bool
 container_exists(struct taskd *t, const char *ns, const char *id)
 {

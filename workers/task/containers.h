@@ -22,6 +22,8 @@ int container_read(struct taskd *t, const char *ns, const char *id, struct arena
     struct container_row *ret, struct err *e);
 int container_read_spec(struct taskd *t, const char *ns, const char *id, struct arena *a,
     struct bytes *ret, struct err *e);
+/* Of its root, in a; NULL when there is no such container. */
+const char *container_snapshotter(struct taskd *t, const char *ns, const char *id, struct arena *a);
 bool container_exists(struct taskd *t, const char *ns, const char *id);
 bool container_kept(struct taskd *t, const char *ns, const char *id);
 

@@ -124,7 +124,8 @@ static void
 drop_root(struct op *op)
 {
 	struct drop *s = op->state;
-	struct snapshot_key_req req = { .key = op->box->id };
+	struct snapshot_key_req req = { .key = op->box->id,
+		.snapshotter = container_snapshotter(op->t, op->box->ns, op->box->id, &op->arena) };
 
 	if (s->keep_snapshot || s->root_begun)
 		return;

@@ -205,7 +205,9 @@ static void
 resolve_user(struct op *op)
 {
 	struct exec *s = op->state;
-	struct user_resolve_req req = { .key = op->box->id, .user = s->req->user };
+	struct user_resolve_req req = { .key = op->box->id,
+		.user = s->req->user,
+		.snapshotter = container_snapshotter(op->t, op->box->ns, op->box->id, &op->arena) };
 	struct oci_user_ref ref;
 	struct err e = ERR_ZERO;
 

@@ -37,7 +37,7 @@ struct make {
 	const struct image_resolve_rep *image;
 	struct oci_image_config config;
 	struct oci_user user;
-	const char *shim, *oci;
+	const char *shim, *oci, *snapshotter;
 	char stop_signal[32];
 	struct client_call **unpacks; /* NULL where done */
 	unsigned left;		      /* unpacks that are not done */
@@ -75,7 +75,7 @@ static void
 undo(struct op *op, const struct err *why)
 {
 	struct make *m = op->state;
-	struct snapshot_key_req req = { .key = op->box->id };
+	struct snapshot_key_req req = { .key = op->box->id, .snapshotter = m->req->snapshotter };
 
 	m->failure = *why;
 	if (!m->prepared) {
@@ -195,7 +195,7 @@ store_it(struct op *op, struct bytes spec, struct container *c, struct err *e)
 		.image = m->image->name,
 		.runtime = m->shim,
 		.oci_runtime = m->oci[0] == '\0' ? NULL : m->oci,
-		.snapshotter = "overlay",
+		.snapshotter = m->snapshotter,
 		.snapshot_key = op->box->id,
 		.labels = make_labels(op),
 		.created_at = clock_real_ns(),
@@ -263,6 +263,7 @@ on_in_the_way(void *arg, const void *rep, const struct err *e)
 	struct err busy = ERR_ZERO;
 
 	req.key = op->box->id;
+	req.snapshotter = m->req->snapshotter;
 	if (e != NULL && e->code != ERR_NOT_FOUND) {
 		op_fail(op, e);
 		return;
@@ -285,10 +286,10 @@ on_prepared(void *arg, const void *rep, const struct err *e)
 {
 	struct op *op = arg;
 	struct make *m = op->state;
-	struct snapshot_key_req req = { .key = op->box->id };
+	const struct snapshot_mounts_rep *made = rep;
+	struct snapshot_key_req req = { .key = op->box->id, .snapshotter = m->req->snapshotter };
 	struct err gone = ERR_ZERO;
 
-	(void)rep;
 	if (e != NULL && e->code == ERR_ALREADY_EXISTS) {
 		(void)step_bus(op, &snapshot_snapshot_get_method, &req, on_in_the_way);
 		return;
@@ -304,6 +305,7 @@ on_prepared(void *arg, const void *rep, const struct err *e)
 	}
 	FAULT_POINT("task.make.prepared");
 	m->prepared = true;
+	m->snapshotter = arena_strdup(&op->arena, made->snapshotter);
 	if (op->asked && op->call == NULL) {
 		(void)err_set(&gone, ERR_CANCELLED, "cancelled");
 		undo(op, &gone);
@@ -317,9 +319,10 @@ prepare(struct op *op)
 {
 	struct make *m = op->state;
 	struct kv owner = { LABEL_OWNER, op->box->id };
-	struct snapshot_prepare_req req = {
-		.key = op->box->id, .parent = m->image->chain_id, .labels = { .v = &owner, .n = 1 }
-	};
+	struct snapshot_prepare_req req = { .key = op->box->id,
+		.parent = m->image->chain_id,
+		.labels = { .v = &owner, .n = 1 },
+		.snapshotter = m->req->snapshotter };
 
 	(void)step_bus(op, &snapshot_snapshot_prepare_method, &req, on_prepared);
 }
@@ -346,7 +349,9 @@ resolve_user(struct op *op)
 {
 	struct make *m = op->state;
 	const char *wanted = oci_user_wanted(m->req->user, &m->config);
-	struct user_resolve_req req = { .key = m->image->chain_id, .user = wanted };
+	struct user_resolve_req req = {
+		.key = m->image->chain_id, .user = wanted, .snapshotter = m->req->snapshotter
+	};
 	struct oci_user_ref ref;
 	struct err e = ERR_ZERO;
 
@@ -414,7 +419,8 @@ unpack_all(struct op *op)
 	m->left = layers.n;
 	for (uint32_t i = 0; i < layers.n; i++) {
 		struct layer_unpack_req req = { .layer = &layers.v[i],
-			.parent = i == 0 ? NULL : layers.v[i - 1].chain_id };
+			.parent = i == 0 ? NULL : layers.v[i - 1].chain_id,
+			.snapshotter = m->req->snapshotter };
 
 		each[i] = (struct unpack){ op, i };
 		if (client_call(op->t->bus, &snapshot_layer_unpack_method, &opts, &req, on_unpacked,

@@ -389,7 +389,8 @@ on_runtime(void *arg, const char *name, const struct err *e)
 {
 	struct op *op = arg;
 	struct run *s = op->state;
-	struct snapshot_key_req req = { .key = s->row.container->snapshot_key };
+	struct snapshot_key_req req = { .key = s->row.container->snapshot_key,
+		.snapshotter = s->row.container->snapshotter };
 	struct err bad = ERR_ZERO;
 
 	if (e != NULL) {

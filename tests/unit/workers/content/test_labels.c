@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* labels, and the references in them. */
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -15,7 +15,8 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
-#include "workers/snapshot/overlay.h"
+#include "workers/snapshot/shelf.h"
+#include "workers/snapshot/snapshotter.h"
 #include "workers/snapshot/snapshots.h"
 
 /* The longest namespace there is: the keys get longer than LMDB takes. */
@@ -24,7 +25,7 @@
 struct fix {
 	char dir[64];
 	struct store *store;
-	struct overlay *overlay;
+	struct shelf *shelf;
 	struct arena arena;
 	struct err e;
 	uint64_t lost; /* a folder that is not there */
@@ -42,7 +43,7 @@ setup(void **state)
 	(void)snprintf(path, sizeof(path), "%s/db", f->dir);
 	assert_int_equal(
 	    store_open(path, snapshots_tables, TABLE_COUNT, false, &f->store, &f->e), 0);
-	assert_int_equal(overlay_open(f->dir, &f->overlay, &f->e), 0);
+	assert_int_equal(shelf_open(f->dir, &f->shelf, &f->e), 0);
 	*state = f;
 	return 0;
 }
@@ -53,7 +54,7 @@ teardown(void **state)
 	struct fix *f = *state;
 
 	store_close(&f->store);
-	overlay_close(&f->overlay);
+	shelf_close(&f->shelf);
 	arena_free(&f->arena);
 	assert_int_equal(fs_remove_tree(AT_FDCWD, f->dir, &f->e), 0);
 	free(f);
@@ -84,13 +85,14 @@ add_layer(struct fix *f, const char *chain, const char *parent, uint64_t number,
 {
 	AUTO(store_abort) struct txn *t = NULL;
 	struct layer_row l = { .chain_id = chain,
+		.snapshotter = "overlay",
 		.parent = parent,
 		.diff_id = "sha256:x",
 		.number = number,
 		.opaque_root = opaque };
 
 	assert_int_equal(store_write(f->store, &t, &f->e), 0);
-	assert_int_equal(layers_put(t, &l, &f->e), 0);
+	assert_int_equal(layers_add(t, &l, &f->arena, &f->e), 0);
 	assert_int_equal(store_commit(&t, &f->e), 0);
 }
 
@@ -98,13 +100,16 @@ static int
 drop(struct fix *f, const char *ns, const char *key, bool *gone)
 {
 	AUTO(store_abort) struct txn *t = NULL;
+	struct snapshots_gone drops;
 	struct snapshot_row row;
 	int r = store_write(f->store, &t, &f->e);
 
 	if (r == 0)
-		r = snapshots_get(t, ns, key, &f->arena, &row, &f->e);
+		r = snapshots_get(t, ns, "overlay", key, &f->arena, &row, &f->e);
 	if (r == 0)
-		r = snapshots_remove(t, ns, &row, &f->arena, gone, &f->e);
+		r = snapshots_remove(t, ns, &row, &f->arena, &drops, &f->e);
+	if (r == 0)
+		*gone = drops.n > 0;
 	return r < 0 ? r : store_commit(&t, &f->e);
 }
 
@@ -114,7 +119,7 @@ has(struct fix *f, const char *ns, const char *key)
 	AUTO(store_abort) struct txn *t = NULL;
 
 	assert_int_equal(store_read(f->store, &t, &f->e), 0);
-	return snapshots_has(t, ns, key);
+	return snapshots_has(t, ns, "overlay", key);
 }
 
 static int
@@ -123,7 +128,7 @@ chain(struct fix *f, const char *top, uint64_t *numbers, unsigned max)
 	AUTO(store_abort) struct txn *t = NULL;
 
 	assert_int_equal(store_read(f->store, &t, &f->e), 0);
-	return layers_chain(t, top, &f->arena, numbers, max, &f->e);
+	return layers_chain(t, "overlay", top, &f->arena, numbers, max, &f->e);
 }
 
 static void
@@ -222,18 +227,19 @@ keys(void **state)
 }
 
 static bool
-folder_there(void *arg, uint64_t number)
+folder_there(void *arg, const char *sn, uint64_t number)
 {
 	const struct fix *f = arg;
 
-	return number != f->lost;
+	return strcmp(sn, "overlay") == 0 && number != f->lost;
 }
 
 static void
-folder_used(void *arg, uint64_t number)
+folder_used(void *arg, const char *sn, uint64_t number)
 {
 	struct fix *f = arg;
 
+	(void)sn;
 	(void)number;
 	f->used++;
 }
@@ -275,86 +281,174 @@ recovers(void **state)
 	assert_true(gone);
 }
 
+/* A layer that a namespace shares may stand on one that is another namespace's own. */
+static void
+layers_hold_those_below(void **state)
+{
+	struct fix *f = *state;
+	uint64_t n[4];
+	bool gone = true;
+
+	add_layer(f, "a/base", NULL, 1, false);
+	add_layer(f, "L2", "a/base", 2, false);
+	assert_int_equal(add(f, "b", "L2", "base", "committed", 2), 0);
+	assert_int_equal(chain(f, "L2", n, 4), 2);
+	assert_int_equal(drop(f, "b", "L2", &gone), 0);
+	assert_true(gone);
+	assert_int_equal(chain(f, "a/base", n, 4), -ERR_FAILED_PRECONDITION);
+}
+
+/* Keys were without the snapshotter while there was one. */
+static void
+earlier_rows_are_taken_over(void **state)
+{
+	struct fix *f = *state;
+	struct snapshots_recovery how = { .has = folder_there, .used = folder_used, .arg = f };
+	struct layer_row l = { .chain_id = "L1", .diff_id = "sha256:x", .number = 1 };
+	struct snapshot base = {
+		.key = "L1", .kind = "committed", .snapshotter = "overlay", .created_at = 1
+	};
+	struct snapshot top = { .key = "/a/b",
+		.parent = "L1",
+		.kind = "active",
+		.snapshotter = "overlay",
+		.created_at = 1 };
+	struct snapshot_row rows[2] = { { .snapshot = &base, .number = 1 },
+		{ .snapshot = &top, .number = 2 } };
+	struct snapshot_child child = { .key = "/a/b" };
+	struct txn *t = NULL;
+	struct key k;
+	bool gone;
+
+	assert_int_equal(store_write(f->store, &t, &f->e), 0);
+	store_key_text(&k, "L1");
+	assert_int_equal(store_put(t, TABLE_LAYERS, &k, &layer_row_schema, &l, &f->e), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		store_key(&k, "a", rows[i].snapshot->key);
+		assert_int_equal(
+		    store_put(t, TABLE_SNAPSHOTS, &k, &snapshot_row_schema, &rows[i], &f->e), 0);
+	}
+	store_key(&k, "a", "L1\1/a/b");
+	assert_int_equal(
+	    store_put(t, TABLE_CHILDREN, &k, &snapshot_child_schema, &child, &f->e), 0);
+	assert_int_equal(store_commit(&t, &f->e), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(snapshots_recover(f->store, &how, &f->e), 0);
+		assert_int_equal(f->used, 2 * (i + 1));
+	}
+	assert_int_equal(drop(f, "a", "L1", &gone), -ERR_FAILED_PRECONDITION);
+	assert_int_equal(drop(f, "a", "/a/b", &gone), 0);
+	assert_true(gone);
+	assert_int_equal(drop(f, "a", "L1", &gone), 0);
+	assert_true(gone);
+}
+
 /* --- folders ------------------------------------------------------------------------------------- */
 
 static uint64_t
 make(struct fix *f, mode_t mode)
 {
-	char name[OVERLAY_NAME_MAX];
+	char name[SHELF_NAME_MAX];
 	AUTO(fd_close) int fd = -1;
+	AUTO(fd_close) int dir = -1;
 	uint64_t number;
 
-	assert_int_equal(overlay_make(f->overlay, name, &fd, &f->e), 0);
+	assert_int_equal(shelf_make(f->shelf, name, &fd, &f->e), 0);
 	assert_int_equal(fchmod(fd, mode), 0);
-	assert_int_equal(overlay_make_work(f->overlay, name, &f->e), 0);
-	assert_int_equal(overlay_place(f->overlay, name, &number, &f->e), 0);
+	dir = shelf_made_fd(f->shelf, name);
+	assert_int_equal(snapshotter_overlay.furnish(dir, -1, &f->e), 0);
+	assert_int_equal(shelf_place(f->shelf, SNAPSHOTTER_OVERLAY, name, &number, &f->e), 0);
 	return number;
 }
 
 static bool
-odd(void *arg, uint64_t number)
+odd(void *arg, enum snapshotter_id kind, uint64_t number)
 {
 	(void)arg;
+	assert_int_equal(kind, SNAPSHOTTER_OVERLAY);
 	return number % 2 == 1;
+}
+
+static int
+leaving(void *arg, enum snapshotter_id kind, uint64_t number, struct err *e)
+{
+	struct fix *f = arg;
+
+	(void)kind;
+	(void)e;
+	f->used = (unsigned)number;
+	return 0;
 }
 
 static void
 folders(void **state)
 {
 	struct fix *f = *state;
-	char name[OVERLAY_NAME_MAX];
+	struct shelf_sweep sweep = { .wanted = odd, .leaving = leaving, .arg = f };
+	enum snapshotter_id overlay = SNAPSHOTTER_OVERLAY;
+	char name[SHELF_NAME_MAX];
 	AUTO(fd_close) int fd = -1;
+	AUTO(fd_close) int dir = -1;
+	AUTO(fd_close) int top = -1;
 	struct stat st;
 	unsigned n;
 
 	assert_int_equal(make(f, 0750), 1);
 	assert_int_equal(make(f, 0755), 2);
 	assert_int_equal(make(f, 0755), 3);
-	assert_int_equal(overlay_make(f->overlay, name, &fd, &f->e), 0);
-	assert_int_equal(overlay_like(f->overlay, name, 1, &f->e), 0);
+	assert_int_equal(shelf_make(f->shelf, name, &fd, &f->e), 0);
+	dir = shelf_made_fd(f->shelf, name);
+	top = shelf_fs(f->shelf, overlay, 1);
+	assert_int_equal(snapshotter_overlay.furnish(dir, top, &f->e), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750);
-	assert_true(overlay_has(f->overlay, 2));
-	assert_true(overlay_trash_empty(f->overlay));
-	assert_int_equal(overlay_sweep(f->overlay, odd, NULL, &n, &f->e), 0);
+	assert_true(shelf_has(f->shelf, overlay, 2));
+	assert_true(shelf_trash_empty(f->shelf));
+	assert_int_equal(shelf_sweep(f->shelf, &sweep, &n, &f->e), 0);
 	assert_int_equal(n, 1);
-	assert_false(overlay_has(f->overlay, 2));
-	assert_false(overlay_trash_empty(f->overlay));
-	assert_int_equal(overlay_drop(f->overlay, 1, &f->e), 0);
-	assert_int_equal(overlay_drop(f->overlay, 1, &f->e), 0); /* again: fine */
-	assert_int_equal(overlay_drop_all_new(f->overlay, &f->e), 0);
+	assert_int_equal(f->used, 2);
+	assert_false(shelf_has(f->shelf, overlay, 2));
+	assert_false(shelf_trash_empty(f->shelf));
+	assert_int_equal(shelf_drop(f->shelf, overlay, 1, &f->e), 0);
+	assert_int_equal(shelf_drop(f->shelf, overlay, 1, &f->e), 0); /* again: fine */
+	assert_int_equal(shelf_drop_all_new(f->shelf, &f->e), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	/* Numbers go on behind what is there. */
-	overlay_close(&f->overlay);
-	assert_int_equal(overlay_open(f->dir, &f->overlay, &f->e), 0);
+	shelf_close(&f->shelf);
+	assert_int_equal(shelf_open(f->dir, &f->shelf, &f->e), 0);
 	assert_int_equal(make(f, 0755), 4);
+}
+
+static int
+mounts_of(struct fix *f, const struct snapshot_view *v, struct snapshot_mounts_rep *rep)
+{
+	return snapshotter_overlay.mounts(&snapshotter_overlay, f->shelf, v, &f->arena, rep, &f->e);
 }
 
 static void
 mounts(void **state)
 {
 	struct fix *f = *state;
-	uint64_t lowers[400];
-	struct overlay_view v = { .number = 7, .lowers = lowers, .writable = true };
+	uint64_t lowers[2] = { 1000, 999 };
+	struct snapshot_view v = { .number = 7, .lowers = lowers, .writable = true };
 	struct snapshot_mounts_rep rep = { .mounts = { .n = 0 } };
 	char want[256];
 	unsigned i = 0;
 
-	for (unsigned k = 0; k < 400; k++)
-		lowers[k] = 1000 - k;
-	assert_int_equal(overlay_mounts(f->overlay, &v, &f->arena, &rep, &f->e), 0);
+	assert_int_equal(snapshotter_overlay.probe(f->shelf, &f->e), 0);
+	assert_int_equal(mounts_of(f, &v, &rep), 0);
 	assert_string_equal(rep.mounts.v[0].type, "bind");
 	assert_string_equal(rep.mounts.v[0].options.v[0], "rw");
 	v.nlowers = 1;
 	v.writable = false;
-	assert_int_equal(overlay_mounts(f->overlay, &v, &f->arena, &rep, &f->e), 0);
+	assert_int_equal(mounts_of(f, &v, &rep), 0);
 	(void)snprintf(want, sizeof(want), "%s/snapshot/overlay/1000/fs", f->dir);
 	assert_string_equal(rep.mounts.v[0].type, "bind");
 	assert_string_equal(rep.mounts.v[0].source, want);
 	assert_string_equal(rep.mounts.v[0].options.v[0], "ro");
 	v.nlowers = 2;
 	v.writable = true;
-	assert_int_equal(overlay_mounts(f->overlay, &v, &f->arena, &rep, &f->e), 0);
+	assert_int_equal(mounts_of(f, &v, &rep), 0);
 	assert_string_equal(rep.mounts.v[0].type, "overlay");
 	while (strncmp(rep.mounts.v[0].options.v[i], "lowerdir=", 9) != 0)
 		assert_true(++i < rep.mounts.v[0].options.n);
@@ -363,21 +457,17 @@ mounts(void **state)
 	assert_string_equal(rep.mounts.v[0].options.v[i], want);
 	(void)snprintf(want, sizeof(want), "upperdir=%s/snapshot/overlay/7/fs", f->dir);
 	assert_string_equal(rep.mounts.v[0].options.v[i + 1], want);
-	v.nlowers = 400;
-	assert_int_equal(
-	    overlay_mounts(f->overlay, &v, &f->arena, &rep, &f->e), -ERR_FAILED_PRECONDITION);
-	assert_non_null(strstr(f->e.msg, "400 layers"));
 }
 
 static void
 roots_that_options_cannot_name(void **state)
 {
 	struct fix *f = *state;
-	struct overlay *o = NULL;
+	struct shelf *o = NULL;
 
-	assert_int_equal(overlay_open("/tmp/a,b", &o, &f->e), -ERR_FAILED_PRECONDITION);
-	assert_int_equal(overlay_open("/tmp/a:b", &o, &f->e), -ERR_FAILED_PRECONDITION);
-	assert_int_equal(overlay_open("relative", &o, &f->e), -ERR_FAILED_PRECONDITION);
+	assert_int_equal(shelf_open("/tmp/a,b", &o, &f->e), -ERR_FAILED_PRECONDITION);
+	assert_int_equal(shelf_open("/tmp/a:b", &o, &f->e), -ERR_FAILED_PRECONDITION);
+	assert_int_equal(shelf_open("relative", &o, &f->e), -ERR_FAILED_PRECONDITION);
 	assert_null(o);
 }
 
@@ -387,7 +477,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = { T(layers_are_shared_and_counted), T(parents_stay),
 		T(long_names_have_children_too), T(chains_end_at_opaque_roots), T(keys),
-		T(recovers), T(folders), T(mounts), T(roots_that_options_cannot_name) };
+		T(recovers), T(layers_hold_those_below), T(earlier_rows_are_taken_over), T(folders),
+		T(mounts), T(roots_that_options_cannot_name) };
 
 	if (geteuid() != 0) {
 		(void)printf("needs root\n");

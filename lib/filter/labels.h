@@ -4,8 +4,8 @@
  *
  * A label without a value does not exist: setting it to nothing removes it.
  */
-#ifndef CF_CONTENT_LABELS_H
-#define CF_CONTENT_LABELS_H
+#ifndef CF_FILTER_LABELS_H
+#define CF_FILTER_LABELS_H
 
 #include "lib/base/arena.h"
 #include "lib/base/err.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* labels - see labels.h */
-#include "workers/content/labels.h"
+#include "lib/filter/labels.h"
 
 #include <string.h>
 
