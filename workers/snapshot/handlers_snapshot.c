@@ -133,6 +133,8 @@ prepare_furnish(struct snapshot_state *s, const struct snapshotter *sn, const ch
 	AUTO(fd_close) int dir = shelf_made_fd(s->shelf, name);
 	AUTO(fd_close) int below = -1;
 
+	if (sn->furnish == NULL)
+		return 0;
 	if (dir < 0)
 		return err_sys(e, errno, "open new/%s", name);
 	if (top != 0) {
@@ -189,6 +191,80 @@ prepare_commit(struct snapshot_state *s, struct call *c, struct txn **t,
 	return r < 0 ? r : call_commit(c, t, rep, e);
 }
 
+/* A snapshot that starts as a copy. */
+struct copying {
+	const struct snapshotter *sn;
+	const struct snapshot_prepare_req *req;
+	char name[SHELF_NAME_MAX]; /* in new/ */
+};
+
+/* The folder is there: it gets its number and its record, if all is still as it was. */
+static int
+copy_place(struct snapshot_state *s, struct call *c, struct copying *m,
+    struct snapshot_mounts_rep *rep, struct err *e)
+{
+	AUTO(store_abort) struct txn *t = NULL;
+	uint64_t top, number;
+	int r;
+
+	if ((r = store_write(s->store, &t, e)) < 0 ||
+	    (r = prepare_check(t, c, m->sn, m->req, &top, e)) < 0 ||
+	    (r = shelf_place(s->shelf, m->sn->id, m->name, &number, e)) < 0)
+		return r;
+	FAULT_POINT("snapshot.prepare.copied");
+	r = prepare_commit(s, c, &t, m->sn, m->req, number, rep, e);
+	if (r < 0)
+		folder_drop(s, m->sn, number);
+	return r;
+}
+
+static int
+on_copied(struct snapshot_state *s, struct call *c, void *arg, const struct nursery_report *r,
+    const void **ret_rep, struct err *e)
+{
+	struct copying *m = arg;
+	struct snapshot_mounts_rep *rep = NULL;
+	struct err drop = ERR_ZERO;
+	int ret = -1;
+
+	if (r != NULL) {
+		rep = arena_calloc(call_arena(c), 1, sizeof(*rep));
+		ret = copy_place(s, c, m, rep, e);
+	}
+	if (ret < 0 && shelf_drop_new(s->shelf, m->name, &drop) < 0)
+		log_warn("%s", drop.msg);
+	trash_kick(s);
+	*ret_rep = rep;
+	return ret;
+}
+
+/* Gives a child the copying. */
+static int
+copy_start(struct snapshot_state *s, struct call *c, const struct snapshotter *sn,
+    const struct snapshot_prepare_req *req, uint64_t top, struct err *e)
+{
+	struct arena *a = call_arena(c);
+	struct copying *m = arena_calloc(a, 1, sizeof(*m));
+	struct chore_ask ask = { .op = NURSERY_COPY, .file = -1, .done = on_copied, .arg = m };
+	struct err drop = ERR_ZERO;
+	int r;
+
+	m->sn = sn;
+	m->req = req;
+	r = shelf_make(s->shelf, m->name, &ask.folder, e);
+	if (r < 0)
+		return r;
+	ask.what = arena_printf(a, "copy layer %s", req->parent);
+	ask.file = shelf_fs(s->shelf, sn->id, top);
+	if (ask.file >= 0)
+		return chore_add(s, c, &ask);
+	r = err_sys(e, errno, "open layer %s", req->parent);
+	fd_close(&ask.folder);
+	if (shelf_drop_new(s->shelf, m->name, &drop) < 0)
+		log_warn("%s", drop.msg);
+	return r;
+}
+
 int
 snapshot_on_snapshot_prepare(struct snapshot_state *s, struct call *c,
     const struct snapshot_prepare_req *req, struct snapshot_mounts_rep *rep, struct err *e)
@@ -201,8 +277,11 @@ snapshot_on_snapshot_prepare(struct snapshot_state *s, struct call *c,
 	if (sn == NULL)
 		return -(int)e->code;
 	if ((r = store_write(s->store, &t, e)) < 0 ||
-	    (r = prepare_check(t, c, sn, req, &top, e)) < 0 ||
-	    (r = prepare_folder(s, sn, top, &number, e)) < 0)
+	    (r = prepare_check(t, c, sn, req, &top, e)) < 0)
+		return r;
+	if (sn->whole && top != 0 && !req->view)
+		return copy_start(s, c, sn, req, top, e);
+	if ((r = prepare_folder(s, sn, top, &number, e)) < 0)
 		return r;
 	FAULT_POINT("snapshot.prepare.placed");
 	r = prepare_commit(s, c, &t, sn, req, number, rep, e);
@@ -536,6 +615,8 @@ snapshot_on_user_resolve(struct snapshot_state *s, struct call *c,
 	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0 ||
 	    (r = folders_of(t, c, &row, numbers, e)) < 0)
 		return r;
+	if (sn->whole && r > 0)
+		r = 1; /* the topmost has the others in it */
 	r = resolve_in(s, sn, numbers, (unsigned)r, &ref, user, e);
 	if (r < 0)
 		return err_wrap(e, "snapshot %s", row.snapshot->key);

@@ -7,7 +7,7 @@
  *
  *	QUEUED --a place is free--> UNPACKING --digest right--> UNPACKED
  *	UNPACKED --parent committed, no implied folders----------> (place)
- *	UNPACKED --parent committed, implied folders--> SETTLING -> (place)
+ *	UNPACKED --parent committed, implied folders or a whole tree to be made--> SETTLING -> (place)
  *	(place): new/<x> becomes <snapshotter>/<n>, then one transaction: layer row, the waiter's snapshot row,
  *		event, stored reply -> PLACED
  *	PLACED: each further waiter gets its snapshot row when the parent's is in its namespace
@@ -335,6 +335,10 @@ on_settled(void *arg, const struct nursery_report *r)
 	j->child = NULL;
 	j->at = LAYER_UNPACKED;
 	j->state->settling--;
+	if (r->kind == NURSERY_DONE && j->sn->whole) {
+		j->result.bytes = r->bytes;
+		j->result.inodes = r->inodes;
+	}
 	TAILQ_FOREACH (other, &j->state->layers, link)
 		if (other->at == LAYER_UNPACKED) /* j too, and whoever found no place */
 			job_wake(other);
@@ -369,15 +373,20 @@ static int
 settle(struct layer_job *j, struct waiter *w, struct err *e)
 {
 	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
-	struct nursery_fds fds = { .folder = j->folder,
+	AUTO(fd_close) int made = shelf_made_fd(j->state->shelf, j->name);
+	struct nursery_fds fds = { .folder = j->sn->whole ? made : j->folder,
 		.file = shelf_kind_fd(j->state->shelf, j->sn->id),
 		.list = j->list };
 	int n = lowers_of(j, w, o->lowers, e);
 
 	if (n < 0)
 		return n;
-	o->op = NURSERY_SETTLE;
-	o->nlowers = (uint32_t)n;
+	if (made < 0)
+		return err_sys(e, errno, "open new/%s", j->name);
+	o->op = j->sn->whole ? NURSERY_APPLY : NURSERY_SETTLE;
+	o->nlowers = !j->sn->whole	     ? (uint32_t)n
+		     : j->result.opaque_root ? 0
+					     : n > 0; /* that one has the others in it */
 	n = nursery_run(j->state->nursery, o, &fds, on_settled, j, &j->child, e);
 	if (n < 0)
 		return n;
@@ -500,7 +509,7 @@ step_once(struct layer_job *j, struct err *e)
 		return e->code == ERR_NONE ? 1 : -(int)e->code;
 	if (j->at == LAYER_PLACED)
 		return answer(j, w, 0, e);
-	if (j->has_parent && j->result.implied != 0 && !j->settled) {
+	if (!j->settled && (j->sn->whole || (j->has_parent && j->result.implied != 0))) {
 		int r = j->state->settling < SETTLING_MAX ? settle(j, w, e) : 1;
 
 		return r < 0 ? r : 1;

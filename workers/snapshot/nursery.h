@@ -39,6 +39,10 @@ enum nursery_op {
 	/* Gives the implied folders of list in folder what the layers below say of them; file is the
 	 * folder that holds all layers, lowers the numbers of those below, nearest first. */
 	NURSERY_SETTLE,
+	/* folder is new/<name>, its fs/ a layer with overlayfs' marks: settled as above, then applied to a
+	 * copy of the layer below (none without lowers), which takes the place of fs/. */
+	NURSERY_APPLY,
+	NURSERY_COPY,  /* fills folder with what the folder behind file holds */
 	NURSERY_COUNT, /* bytes and inodes of folder */
 	NURSERY_SEAL,  /* the same, when all of it is on disk */
 	NURSERY_EMPTY, /* removes what is in folder */

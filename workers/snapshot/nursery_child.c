@@ -27,10 +27,12 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "workers/snapshot/nursery.h"
+#include "workers/snapshot/merged.h"
 #include "workers/snapshot/settle.h"
+#include "workers/snapshot/tree_copy.h"
 #include "workers/snapshot/tree.h"
 
-#define CHILD_FILES 2200 /* counting goes 2000 folders deep */
+#define CHILD_FILES 8200 /* copying goes 2000 folders deep, with four for each */
 #define CHILD_MEMORY (1ULL << 30)
 #define CHILD_CPU_S 7200
 
@@ -161,16 +163,70 @@ do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e
 	return ret;
 }
 
+/* The layer below, copied, with the layer applied to it: in whole/, which becomes fs/. */
+static int
+apply(const struct nursery_order *o, int layer, struct err *e)
+{
+	AUTO(fd_close) int below = -1;
+	AUTO(fd_close) int whole = -1;
+	int r = 0;
+
+	if (mkdirat(FD_FOLDER, "whole", 0755) < 0)
+		return err_sys(e, errno, "make folder whole");
+	whole = openat(FD_FOLDER, "whole", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (o->nlowers > 0)
+		below = merged_layer(FD_FILE, o->lowers[0]);
+	if (whole < 0 || (o->nlowers > 0 && below < 0))
+		return err_sys(e, errno, "open the layer below");
+	if (below >= 0)
+		r = tree_copy(below, whole, e);
+	if (r == 0)
+		r = tree_apply(layer, whole, e);
+	if (r == 0)
+		r = tree_empty(layer, e);
+	if (r == 0 && (unlinkat(FD_FOLDER, "fs", AT_REMOVEDIR) < 0 ||
+			  renameat(FD_FOLDER, "whole", FD_FOLDER, "fs") < 0))
+		r = err_sys(e, errno, "put it in its place");
+	return r;
+}
+
+static int
+do_apply(const struct nursery_order *o, struct nursery_report *r, struct err *e)
+{
+	AUTO(fd_close)
+	int layer = openat(FD_FOLDER, "fs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fd_close) int whole = -1;
+	int ret;
+
+	if (layer < 0)
+		return err_sys(e, errno, "open the layer");
+	ret = settle_run(layer, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	if (ret == 0)
+		ret = apply(o, layer, e);
+	if (ret < 0)
+		return ret;
+	whole = openat(FD_FOLDER, "fs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (whole < 0 || syncfs(whole) < 0)
+		return err_sys(e, errno, "bring the layer to disk");
+	return tree_count(whole, &r->bytes, &r->inodes, e);
+}
+
 static int
 work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 {
-	if (confine(o->op == NURSERY_SETTLE ? FD_FILE : FD_FOLDER, o, e) < 0)
+	bool beside = o->op == NURSERY_SETTLE || o->op == NURSERY_APPLY;
+
+	if (confine(beside ? FD_FILE : FD_FOLDER, o, e) < 0)
 		return -(int)e->code;
 	switch (o->op) {
 	case NURSERY_UNPACK:
 		return do_unpack(o, r, e);
 	case NURSERY_SETTLE:
 		return settle_run(FD_FOLDER, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	case NURSERY_APPLY:
+		return do_apply(o, r, e);
+	case NURSERY_COPY:
+		return tree_copy(FD_FILE, FD_FOLDER, e);
 	case NURSERY_SEAL:
 		if (syncfs(FD_FOLDER) < 0)
 			return err_sys(e, errno, "bring it to disk");

@@ -30,10 +30,11 @@ struct snapshotter {
 	const char *name;
 	enum snapshotter_id id;
 	enum nursery_form form; /* what a child makes of a layer */
+	bool whole; /* each fs/ is a whole tree, a copy of the one below to begin with */
 
 	/* Whether it works on this host: failed_precondition says what is missing. */
 	int (*probe)(struct shelf *s, struct err *e);
-	/* Puts into the folder behind dir, that of a snapshot to be written to, what it needs beside fs/.
+	/* NULL: nothing. Puts into the folder behind dir, that of a snapshot to be written to, what it needs beside fs/.
 	 * top: fs/ of the layer below, or -1. */
 	int (*furnish)(int dir, int top, struct err *e);
 	/* Makes fs/ of a layer readable, and undoes that before its folder goes. NULL: it always is. */
