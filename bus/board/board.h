@@ -59,9 +59,10 @@ struct board_poison {
 
 /* A download that runs: content's board only. total 0 = not known yet. */
 struct board_ingest {
-	uint64_t total, written; /* written: bytes that are in the file */
+	uint64_t total, written; /* written: bytes from 0 on that are in the file, without a gap */
 	uint32_t seq;		 /* futex word: raised with every change of written */
-	uint32_t used;
+	uint32_t used;		 /* 0: free; else a number that no other download has had: what was
+				  * written under it is not changed any more */
 	char digest[80];
 };
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define FDPASS_FDS_MAX 4
+#define FDPASS_FDS_MAX 5
 
 /* Sends n bytes and nfds descriptors (borrowed). 0, or -1 with errno (EAGAIN when fd does not
  * block and the peer is behind). */

@@ -35,6 +35,7 @@ line per blob (bytes of its body that were sent, path); GET /forget makes both e
     once503       each path answers 503 at its first request
     toomany       every answer is 429
     slow          layers come at 1 MiB a second
+    wrongtime     the same, with another time in the gzip head of those over 64 KiB: other bytes, the same tar
     throttle      layers come at 8 MiB a second on each connection
     stall         a layer's headers come, and 64 KiB, then nothing
     hangafter     an answer comes whole, and then nothing more on that connection
@@ -564,6 +565,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif mode == "wrongblob":
             self.answer(200, bytes(b ^ 0x55 for b in data[:64]) + data[64:],
                         "application/octet-stream")
+        elif mode == "wrongtime" and len(data) > 65536:
+            self.stream(mode, data[:4] + bytes(b ^ 0x55 for b in data[4:8]) + data[8:], first)
         elif mode == "long":
             self.answer(200, data + b"x" * 100000, "application/octet-stream")
         else:
@@ -598,7 +601,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         stalls = mode == "stall" or (mode in ("stallonce", "trickleonce") and first)
         if stalls:
             end = start + min(65536, (end - start) // 2)
-        pause = {"slow": 0.06, "throttle": 0.0078}.get(mode)
+        pause = {"slow": 0.06, "wrongtime": 0.06, "throttle": 0.0078}.get(mode)
         self.send_part(data, start, end, pause)
         if stalls and mode == "trickleonce":
             for at in range(end, told):

@@ -34,6 +34,7 @@ struct ingests {
 	struct ingest *synced, *publishing; /* wait to be renamed; are being renamed */
 	struct chunk *spare;
 	unsigned chunks; /* in use */
+	uint32_t take;	 /* number given last */
 };
 
 struct blobs {

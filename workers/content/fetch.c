@@ -38,6 +38,7 @@ struct fetch {
 	fetch_done_fn *done;
 	fetch_moved_fn *moved;
 	void *arg;
+	uint32_t take; /* once it is over */
 };
 
 /* One request and what it is to bring. */
@@ -120,10 +121,14 @@ transfer_end(struct transfer *t, bool keep, const struct err *e)
 	struct fetch *f = t->waiters;
 	uint64_t bytes = t->bytes, size = t->size;
 	struct digest digest = t->digest;
+	struct ingest_place place;
 
+	ingest_place(t->in, &place);
 	transfer_free(&t, keep);
-	for (struct fetch *w = f; w != NULL; w = w->next)
+	for (struct fetch *w = f; w != NULL; w = w->next) {
 		w->transfer = NULL;
+		w->take = place.take;
+	}
 	while (f != NULL) {
 		struct fetch *next;
 		struct err other = ERR_ZERO;
@@ -587,6 +592,21 @@ fetch_start(struct content *c, const struct fetch_ask *ask)
 	*end = f;
 	f->transfer = t;
 	return f;
+}
+
+bool
+fetch_place(const struct fetch *f, struct ingest_place *ret)
+{
+	if (f->transfer == NULL)
+		return false;
+	ingest_place(f->transfer->in, ret);
+	return ret->take != 0;
+}
+
+uint32_t
+fetch_take(const struct fetch *f)
+{
+	return f->take;
 }
 
 void

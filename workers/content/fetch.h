@@ -37,6 +37,11 @@ struct fetch_ask {
 };
 
 struct fetch *fetch_start(struct content *c, const struct fetch_ask *ask);
+/* Where its bytes can be read while they come (ingest.h); false when they can't. */
+struct ingest_place;
+bool fetch_place(const struct fetch *f, struct ingest_place *ret);
+/* In fetch_done_fn: the take that brought the blob, 0 when it had none. */
+uint32_t fetch_take(const struct fetch *f);
 /* No callback comes. keep: leave what was downloaded for another time. NULL is fine. */
 void fetch_cancel(struct fetch **f, bool keep);
 

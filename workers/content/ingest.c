@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -85,6 +86,38 @@ struct ingest {
 
 static void job_start(struct ingest *in, enum op op);
 
+/* A number that no other ingest has had lately, this worker's earlier lives included. */
+static uint32_t
+take_next(struct ingests *all)
+{
+	if (all->take == 0)
+		(void)!getrandom(&all->take, sizeof(all->take), 0);
+	if (++all->take == 0)
+		all->take = 1;
+	return all->take;
+}
+
+static void
+slot_wake(struct board_ingest *s)
+{
+	__atomic_fetch_add(&s->seq, 1, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &s->seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* The slot begins again: whoever follows what was written under the last take reads no further. */
+static void
+slot_begin(struct ingest *in)
+{
+	struct board_ingest *s = in->slot;
+
+	if (s == NULL)
+		return;
+	__atomic_store_n(&s->used, take_next(&in->b->ingests), __ATOMIC_RELEASE);
+	__atomic_store_n(&s->total, in->expect, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->written, 0, __ATOMIC_RELEASE);
+	slot_wake(s);
+}
+
 /* The board: what this download is and how far it is, for whoever follows it. */
 static void
 slot_take(struct ingest *in)
@@ -97,10 +130,8 @@ slot_take(struct ingest *in)
 		if (__atomic_load_n(&s->used, __ATOMIC_RELAXED) != 0)
 			continue;
 		(void)snprintf(s->digest, sizeof(s->digest), "%.79s", in->digest.text);
-		__atomic_store_n(&s->total, in->expect, __ATOMIC_RELAXED);
-		__atomic_store_n(&s->written, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&s->used, 1, __ATOMIC_RELEASE);
 		in->slot = s;
+		slot_begin(in);
 		return;
 	}
 }
@@ -108,13 +139,10 @@ slot_take(struct ingest *in)
 static void
 slot_update(struct ingest *in)
 {
-	struct board_ingest *s = in->slot;
-
-	if (s == NULL)
+	if (in->slot == NULL)
 		return;
-	__atomic_store_n(&s->written, in->hashed, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&s->seq, 1, __ATOMIC_RELEASE);
-	(void)syscall(SYS_futex, &s->seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	__atomic_store_n(&in->slot->written, in->hashed, __ATOMIC_RELEASE);
+	slot_wake(in->slot);
 }
 
 static void
@@ -123,8 +151,18 @@ slot_drop(struct ingest *in)
 	if (in->slot == NULL)
 		return;
 	__atomic_store_n(&in->slot->used, 0, __ATOMIC_RELEASE);
-	slot_update(in);
+	slot_wake(in->slot);
 	in->slot = NULL;
+}
+
+void
+ingest_place(const struct ingest *in, struct ingest_place *ret)
+{
+	*ret = (struct ingest_place){ .name = in->name };
+	if (in->slot == NULL)
+		return;
+	ret->slot = (unsigned)(in->slot - in->b->board->self.ingest);
+	ret->take = in->slot->used;
 }
 
 /* --- chunks ----------------------------------------------------------------------------------------- */
@@ -436,6 +474,8 @@ job_next(struct ingest *in)
 	if (in->restarting) {
 		in->restarting = in->ready = false;
 		in->have.n = 0;
+		in->hashed = 0;
+		slot_begin(in);
 		job_start(in, OP_RESTART);
 		return;
 	}

@@ -57,6 +57,18 @@ void ingest_restart(struct ingest *in);
 /* Changes what the blob must have in the end. */
 void ingest_expect(struct ingest *in, uint64_t size);
 
+/*
+ * Where another process can read what is in the file while it is being written (content's board, section
+ * "ingest"). A take is one run of bytes: below the slot's watermark its bytes stay what they are, and when
+ * DONE comes the blob is what was written under this take. Another one begins when the bytes may change.
+ */
+struct ingest_place {
+	const char *name; /* of the file in ROOT/content/ingest; the ingest's */
+	unsigned slot;
+	uint32_t take; /* 0: none, there was no slot */
+};
+void ingest_place(const struct ingest *in, struct ingest_place *ret);
+
 /* What was taken so far: what is in the file and what is on its way there. */
 const struct spans *ingest_spans(const struct ingest *in);
 /* Ends it. keep: the file stays for a later download. A job that runs is left to end by itself. NULL is

@@ -6,8 +6,10 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
+#include "lib/base/log.h"
 #include "lib/oci/json.h"
 #include "workers/content/images.h"
+#include "workers/content/ingest.h"
 #include "workers/content/pull_private.h"
 
 #define PARTS_MAX 16384 /* blobs of one image, all its platforms */
@@ -173,6 +175,7 @@ on_unpacked(void *arg, const void *rep, const struct err *e)
 		return;
 	}
 	p->unpacking--;
+	client_cancel(&l->follow);
 	if (--part->unpacks == 0)
 		part_done(part);
 	parts_pump(p);
@@ -184,34 +187,92 @@ on_unpacking(void *arg, const void *progress)
 	struct pull_part *part = ((struct pull_layer *)arg)->part;
 	const struct layer_unpack_progress *now = progress;
 
+	part->unpacked = now->offset;
+	if (part->state != ITEM_UNPACKING) /* it comes still: what it shows is how far that is */
+		return;
 	part->offset = now->offset;
 	part->dirty = true;
 	pull_tell(part->pull, false);
 }
 
 static void
-unpack_start(struct pull_layer *l)
+layer_name(const struct pull_layer *l, struct layer *ret)
 {
 	const struct oci_config *config = &l->manifest->config;
-	struct pull_part *part = l->part;
-	struct pull *p = part->pull;
-	struct layer layer = {
-		.digest = part->desc.digest.text,
+
+	*ret = (struct layer){
+		.digest = l->part->desc.digest.text,
 		.diff_id = config->diff_ids[l->n].text,
 		.chain_id = config->chain_ids[l->n].text,
 		.media_type = l->manifest->doc.descs[l->n].media_type,
-		.size = part->desc.size,
+		.size = l->part->desc.size,
 	};
+}
+
+static const char *
+layer_parent(const struct pull_layer *l)
+{
+	return l->n > 0 ? l->manifest->config.chain_ids[l->n - 1].text : NULL;
+}
+
+/* Nothing depends on it: what could not be unpacked on the way is when it is here. */
+static void
+on_followed(void *arg, const void *rep, const struct err *e)
+{
+	struct pull_layer *l = arg;
+
+	(void)rep;
+	l->follow = NULL;
+	l->part->unpacked = 0;
+	if (e != NULL)
+		log_debug("layer %s is not unpacked while it comes: %s", l->part->desc.digest.text,
+		    e->msg);
+	if (e != NULL && e->code == ERR_UNAVAILABLE) /* the download began again, perhaps */
+		parts_pump(l->part->pull);
+}
+
+/* Has snapshot unpack the layer while it comes, when its download has a slot on the board. */
+static void
+follow_start(struct pull_layer *l)
+{
+	struct pull *p = l->part->pull;
+	struct client_opts opts = { .ns = p->ns, .on_progress = on_unpacking };
+	struct layer layer;
+	struct ingest_place place;
+	struct layer_follow_req req = {
+		.layer = &layer, .parent = layer_parent(l), .snapshotter = p->req->snapshotter
+	};
+	struct err e = ERR_ZERO;
+
+	if (!fetch_place(l->part->fetch, &place) || place.take == l->followed)
+		return;
+	layer_name(l, &layer);
+	req.ingest = place.name;
+	req.slot = place.slot;
+	req.take = l->followed = place.take;
+	if (client_call(p->c->client, &snapshot_layer_follow_method, &opts, &req, on_followed, l,
+		&l->follow, &e) < 0)
+		log_debug("%s", e.msg);
+}
+
+static void
+unpack_start(struct pull_layer *l)
+{
+	struct pull_part *part = l->part;
+	struct pull *p = part->pull;
+	struct layer layer;
 	struct layer_unpack_req req = {
 		.layer = &layer,
-		.parent = l->n > 0 ? config->chain_ids[l->n - 1].text : NULL,
+		.parent = layer_parent(l),
 		.snapshotter = p->req->snapshotter,
+		.take = part->take,
 	};
 	struct client_opts opts = { .ns = p->ns, .on_progress = on_unpacking };
 	struct err e = ERR_ZERO;
 
+	layer_name(l, &layer);
 	l->started = true;
-	part->offset = 0;
+	part->offset = part->unpacked;
 	part_set(part, ITEM_UNPACKING);
 	if (client_call(p->c->client, &snapshot_layer_unpack_method, &opts, &req, on_unpacked, l,
 		&l->call, &e) < 0)
@@ -227,6 +288,8 @@ unpack_pump(struct pull_manifest *m)
 			return;
 		if (m->layers[i].part->here && !m->layers[i].started)
 			unpack_start(&m->layers[i]);
+		else if (m->layers[i].part->fetch != NULL && m->layers[i].follow == NULL)
+			follow_start(&m->layers[i]);
 	}
 }
 
@@ -319,6 +382,7 @@ on_fetched(void *arg, uint64_t bytes, const struct err *e)
 	struct pull *p = part->pull;
 	struct err own = e != NULL ? *e : ERR_ZERO;
 
+	part->take = fetch_take(part->fetch);
 	part->fetch = NULL;
 	p->downloading -= counts(part);
 	p->bytes += bytes;
@@ -426,6 +490,8 @@ parts_stop(struct pull *p, bool keep)
 	}
 	for (size_t i = 0; i < p->nmanifests; i++)
 		for (size_t k = 0;
-		     p->manifests[i]->layers != NULL && k < p->manifests[i]->doc.ndescs; k++)
+		     p->manifests[i]->layers != NULL && k < p->manifests[i]->doc.ndescs; k++) {
 			client_cancel(&p->manifests[i]->layers[k].call);
+			client_cancel(&p->manifests[i]->layers[k].follow);
+		}
 }

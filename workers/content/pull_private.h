@@ -40,6 +40,8 @@ struct pull_part {
 	bool no_row; /* its row is to be written */
 	struct fetch *fetch;
 	struct pull_check *check;
+	uint32_t take;	    /* of the download that brought it, see ingest.h; 0: none */
+	uint64_t unpacked;  /* bytes of it that were unpacked while it came */
 	unsigned unpacks;   /* layers of manifests that wait for it */
 	int64_t started_at; /* its download, Unix ns */
 };
@@ -49,7 +51,8 @@ struct pull_layer {
 	struct pull_manifest *manifest;
 	size_t n; /* its number, from the lowest */
 	struct pull_part *part;
-	struct client_call *call;
+	struct client_call *call, *follow;
+	uint32_t followed; /* the take that snapshot was told of; a broken one is not told twice */
 	bool started;
 };
 

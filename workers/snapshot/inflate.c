@@ -11,6 +11,7 @@
 #include <zstd_errors.h>
 
 #include "lib/base/auto.h"
+#include "workers/snapshot/follow.h"
 
 #define INPUT_BYTES (256 * 1024)
 
@@ -18,6 +19,8 @@ enum form { FORM_PLAIN, FORM_GZIP, FORM_ZSTD };
 
 struct inflate {
 	int fd;
+	struct follow *follow;
+	uint64_t read; /* bytes read so far */
 	enum form form;
 	bool eof;	/* the blob has no more bytes behind those in input */
 	bool between;	/* gzip: before a member; zstd: before a frame */
@@ -33,12 +36,19 @@ struct inflate {
 static int
 refill(struct inflate *in, struct err *e)
 {
+	size_t want = sizeof(in->input);
 	ssize_t n;
 
 	if (in->eof)
 		return 0;
+	if (in->follow != NULL) {
+		if (follow_wait(in->follow, in->read, e) < 0)
+			return -(int)e->code;
+		if (in->follow->safe - in->read < want)
+			want = (size_t)(in->follow->safe - in->read);
+	}
 	do
-		n = read(in->fd, in->input, sizeof(in->input));
+		n = read(in->fd, in->input, want);
 	while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		(void)err_sys(e, errno, "read the blob");
@@ -47,6 +57,7 @@ refill(struct inflate *in, struct err *e)
 	}
 	in->at = 0;
 	in->end = (size_t)n;
+	in->read += (uint64_t)n;
 	in->eof = n == 0;
 	return 0;
 }
@@ -67,12 +78,13 @@ form_of(const unsigned char *p, size_t n)
 }
 
 int
-inflate_open(int fd, struct inflate **ret, struct err *e)
+inflate_open(int fd, struct follow *f, struct inflate **ret, struct err *e)
 {
 	AUTO(inflate_close) struct inflate *in = xcalloc(1, sizeof(*in));
 	int r;
 
 	in->fd = fd;
+	in->follow = f;
 	in->between = true;
 	r = refill(in, e);
 	if (r < 0)

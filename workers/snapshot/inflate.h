@@ -17,10 +17,12 @@
 
 #define INFLATE_WINDOW_LOG 27 /* 128 MiB, what `zstd -d` takes without being told otherwise */
 
+struct follow;
 struct inflate;
 
-/* Reads fd (borrowed) from where it stands to its end. Errors: data_loss when it can't be read. */
-int inflate_open(int fd, struct inflate **ret, struct err *e);
+/* Reads fd (borrowed) from where it stands to its end; f (borrowed, NULL: it is whole) says how far it has come.
+ * Errors: data_loss when it can't be read, unavailable when what is followed ends. */
+int inflate_open(int fd, struct follow *f, struct inflate **ret, struct err *e);
 void inflate_close(struct inflate **in);
 
 /* Up to size bytes into to; *ret_n is how many, 0 at the end of the stream. data_loss for a stream

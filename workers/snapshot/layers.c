@@ -15,6 +15,14 @@
  *
  * A layer that is on disk already (another namespace has it) starts as PLACED.
  *
+ * Followed jobs. layer_follow starts a job while content still downloads the blob, under a number (take,
+ * see follow.h): the child reads the file in content's ingest/ as it grows. Such a call keeps the job
+ * alive but is no waiter to commit for. A layer_unpack with the same take says that what was written under
+ * it is the blob, verified: the job has arrived and is one like any other. With another take, or when nobody
+ * follows any more, or when the child fails, it is done again from the blob in the store. Children that
+ * follow have places of their own, since they may wait for the network: they hold up none that could work,
+ * and one whose blob has arrived counts among these, whether there is a place or not.
+ *
  * Crash story: nothing of a job but the blob outlives the worker. new/ is dropped at the start, the
  * callers ask again, and the job starts over. Between the rename and the transaction a folder without
  * a row is left: dropped at the start as well.
@@ -37,12 +45,14 @@
 #include "workers/snapshot/snapshot.h"
 
 #define SETTLING_MAX 4
+#define FOLLOWING_MAX 8
 
 enum layer_state { LAYER_QUEUED, LAYER_UNPACKING, LAYER_UNPACKED, LAYER_SETTLING, LAYER_PLACED };
 
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
 	struct call *call;
+	bool follows; /* layer_follow */
 	bool existed; /* the layer was there when it asked */
 };
 
@@ -54,6 +64,9 @@ struct layer_job {
 	TAILQ_HEAD(, waiter) waiters;
 	struct digest chain, parent, diff, blob;
 	bool has_parent;
+	bool arrived;		   /* or it was never followed */
+	uint32_t take, slot;	   /* while it was not: of the download */
+	char ingest[NAME_MAX + 1]; /* the same: its file */
 	uint64_t blob_size, started_ms;
 	char name[SHELF_NAME_MAX]; /* in new/, "" = none */
 	int folder, list;	   /* its fs/; its implied folders */
@@ -83,6 +96,24 @@ stands_on(const struct layer_job *a, const struct snapshotter *sn, const struct 
 	return a->has_parent && a->sn == sn && digest_equal(&a->parent, chain);
 }
 
+/* Those that its child counts among. */
+static unsigned *
+places(struct layer_job *j)
+{
+	return j->arrived ? &j->state->unpacking : &j->state->following;
+}
+
+static bool
+followed(const struct layer_job *j)
+{
+	const struct waiter *w;
+
+	TAILQ_FOREACH (w, &j->waiters, link)
+		if (w->follows)
+			return true;
+	return false;
+}
+
 /* --- the end of a job ---------------------------------------------------------------------------- */
 
 /* Gives up what the job has on disk and in the nursery. */
@@ -92,7 +123,7 @@ job_drop(struct layer_job *j)
 	struct err e = ERR_ZERO;
 
 	if (j->at == LAYER_UNPACKING)
-		j->state->unpacking--;
+		(*places(j))--;
 	if (j->at == LAYER_SETTLING)
 		j->state->settling--;
 	nursery_cancel(&j->child);
@@ -135,6 +166,38 @@ job_above(struct snapshot_state *s, const struct snapshotter *sn, const struct d
 	return j;
 }
 
+/* A new start. */
+static void
+job_again(struct layer_job *j, bool arrived)
+{
+	job_drop(j);
+	j->at = LAYER_QUEUED;
+	j->arrived = arrived;
+	job_wake(j); /* and the queue */
+}
+
+/* What was followed came to nothing: who only followed hears of it, who wants the layer gets it from the
+ * store. j may be gone. */
+static void
+follow_failed(struct layer_job *j, const struct err *why)
+{
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&j->waiters); w != NULL; w = next) {
+		struct call *c = w->call;
+
+		next = TAILQ_NEXT(w, link);
+		if (!w->follows)
+			continue;
+		waiter_end(j, w);
+		call_fail(c, why);
+	}
+	if (TAILQ_EMPTY(&j->waiters))
+		job_free(j);
+	else
+		job_again(j, true);
+}
+
 /* Tells all that wait for j, and for layers above it, and frees those jobs. */
 static void
 job_fail(struct layer_job *j, const struct err *why)
@@ -163,7 +226,10 @@ static void
 job_fail_as(struct layer_job *j, struct err *e)
 {
 	(void)err_wrap(e, "layer %s", j->blob.text);
-	job_fail(j, e);
+	if (j->arrived)
+		job_fail(j, e);
+	else
+		follow_failed(j, e);
 }
 
 /* --- commit -------------------------------------------------------------------------------------- */
@@ -171,7 +237,8 @@ job_fail_as(struct layer_job *j, struct err *e)
 static bool
 waiter_ready(struct layer_job *j, const struct waiter *w, struct txn *t)
 {
-	return !j->has_parent || snapshots_has(t, call_ns(w->call), j->sn->name, j->parent.text);
+	return j->arrived && !w->follows &&
+	       (!j->has_parent || snapshots_has(t, call_ns(w->call), j->sn->name, j->parent.text));
 }
 
 /* A waiter whose parent is committed in its namespace, NULL when there is none yet. */
@@ -290,6 +357,24 @@ answer(struct layer_job *j, struct waiter *w, uint64_t number, struct err *e)
 	waiter_end(j, w);
 	call_reply(c, rep);
 	return 0;
+}
+
+/* The layer is there: that is all that those who followed it waited for. */
+static void
+answer_followers(struct layer_job *j)
+{
+	struct waiter *w, *next;
+	struct nothing rep;
+
+	for (w = TAILQ_FIRST(&j->waiters); w != NULL; w = next) {
+		struct call *c = w->call;
+
+		next = TAILQ_NEXT(w, link);
+		if (!w->follows)
+			continue;
+		waiter_end(j, w);
+		call_reply(c, &rep);
+	}
 }
 
 /* The folder gets its number, then its row. */
@@ -417,7 +502,7 @@ on_unpacked(void *arg, const struct nursery_report *r)
 		return;
 	}
 	j->child = NULL;
-	j->state->unpacking--;
+	(*places(j))--;
 	j->at = LAYER_UNPACKED;
 	j->result = *r;
 	if (r->kind == NURSERY_FAILED)
@@ -452,14 +537,34 @@ open_blob(struct layer_job *j, int *ret_fd, struct err *e)
 	return 0;
 }
 
+/* The file that content is writing, and the board that says how far it is. */
+static int
+open_ingest(struct layer_job *j, int *ret_file, int *ret_board, struct err *e)
+{
+	struct worker *w = j->state->worker;
+	AUTO(free_ptr)
+	char *path = xasprintf("%s/content/ingest/%s", worker_root(w), j->ingest);
+	AUTO(free_ptr) char *board = xasprintf("%s/board/content", worker_state(w));
+	AUTO(fd_close) int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (file < 0) /* not made yet, or not there any more */
+		return err_set(e, ERR_UNAVAILABLE, "open its download: %s", strerror(errno));
+	*ret_board = open(board, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (*ret_board < 0)
+		return err_sys(e, errno, "open content's board");
+	*ret_file = fd_take(&file);
+	return 0;
+}
+
 static int
 start_unpack(struct layer_job *j, struct err *e)
 {
 	struct snapshot_state *s = j->state;
 	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
 	AUTO(fd_close) int blob = -1;
+	AUTO(fd_close) int board = -1;
 	struct nursery_fds fds;
-	int r = open_blob(j, &blob, e);
+	int r = j->arrived ? open_blob(j, &blob, e) : open_ingest(j, &blob, &board, e);
 
 	if (r == 0)
 		r = shelf_make(s->shelf, j->name, &j->folder, e);
@@ -471,14 +576,25 @@ start_unpack(struct layer_job *j, struct err *e)
 	o->op = NURSERY_UNPACK;
 	o->form = j->sn->form;
 	o->limits = s->limits;
-	fds = (struct nursery_fds){ .folder = j->folder, .file = blob, .list = j->list };
+	o->take = j->arrived ? 0 : j->take;
+	o->slot = j->slot;
+	o->blob_size = j->blob_size;
+	fds = (struct nursery_fds){
+		.folder = j->folder, .file = blob, .list = j->list, .board = board
+	};
 	r = nursery_run(s->nursery, o, &fds, on_unpacked, j, &j->child, e);
 	if (r < 0)
 		return r;
 	j->at = LAYER_UNPACKING;
 	j->started_ms = clock_mono_ms();
-	s->unpacking++;
+	(*places(j))++;
 	return 0;
+}
+
+static bool
+place_free(struct layer_job *j)
+{
+	return *places(j) < (j->arrived ? j->state->max_unpacks : FOLLOWING_MAX);
 }
 
 static void
@@ -486,11 +602,11 @@ start_queued(struct snapshot_state *s)
 {
 	struct layer_job *j, *next;
 
-	for (j = TAILQ_FIRST(&s->layers); j != NULL && s->unpacking < s->max_unpacks; j = next) {
+	for (j = TAILQ_FIRST(&s->layers); j != NULL; j = next) {
 		struct err e = ERR_ZERO;
 
 		next = TAILQ_NEXT(j, link);
-		if (j->at != LAYER_QUEUED || start_unpack(j, &e) == 0)
+		if (j->at != LAYER_QUEUED || !place_free(j) || start_unpack(j, &e) == 0)
 			continue;
 		job_fail_as(j, &e); /* which looks at the queue again */
 		return;
@@ -530,6 +646,8 @@ job_step(struct layer_job *j)
 	if (j->at == LAYER_UNPACKED || j->at == LAYER_PLACED)
 		while ((r = step_once(j, &e)) == 0)
 			moved = true;
+	if (j->at == LAYER_PLACED)
+		answer_followers(j);
 	TAILQ_FOREACH (above, &s->layers, link)
 		if (moved && stands_on(above, j->sn, &j->chain))
 			job_wake(above);
@@ -537,6 +655,8 @@ job_step(struct layer_job *j)
 		job_fail_as(j, &e);
 	else if (TAILQ_EMPTY(&j->waiters))
 		job_free(j);
+	else if (!j->arrived && !followed(j))
+		job_again(j, true);
 }
 
 static void
@@ -608,15 +728,14 @@ chain_check(const struct layer_job *j, struct err *e)
 	return 0;
 }
 
-/* Fills the job's names from the request; nothing else. */
+/* Fills the job's names; nothing else. */
 static int
-job_name(struct snapshot_state *s, struct layer_job *j, const struct layer_unpack_req *req,
-    struct err *e)
+job_name(struct snapshot_state *s, struct layer_job *j, const struct layer *l, const char *parent,
+    const char *snapshotter, struct err *e)
 {
-	const struct layer *l = req->layer;
 	int r;
 
-	j->sn = snapshotter_wanted(s, req->snapshotter, e);
+	j->sn = snapshotter_wanted(s, snapshotter, e);
 	if (j->sn == NULL)
 		return -(int)e->code;
 	r = digest_parse(l->digest, &j->blob, e);
@@ -630,9 +749,10 @@ job_name(struct snapshot_state *s, struct layer_job *j, const struct layer_unpac
 	r = digest_parse(l->chain_id, &j->chain, e);
 	if (r < 0)
 		return err_wrap(e, "layer.chain_id");
-	j->has_parent = req->parent != NULL;
-	if (j->has_parent && digest_parse(req->parent, &j->parent, e) < 0)
+	j->has_parent = parent != NULL;
+	if (j->has_parent && digest_parse(parent, &j->parent, e) < 0)
 		return err_wrap(e, "parent");
+	j->blob_size = l->size;
 	r = media_type_check(l->media_type, e);
 	if (r == 0)
 		r = chain_check(j, e);
@@ -663,27 +783,83 @@ find_done(struct snapshot_state *s, struct call *c, const struct layer_job *name
 }
 
 static struct layer_job *
-job_new(struct snapshot_state *s, const struct layer_job *names, const struct layer *l, bool placed)
+job_new(struct snapshot_state *s, const struct layer_job *names, bool placed)
 {
 	struct layer_job *j = xcalloc(1, sizeof(*j));
 
 	*j = *names;
 	j->state = s;
 	j->at = placed ? LAYER_PLACED : LAYER_QUEUED;
-	j->blob_size = l->size;
 	j->folder = j->list = -1;
 	TAILQ_INIT(&j->waiters);
 	TAILQ_INSERT_TAIL(&s->layers, j, link);
 	return j;
 }
 
+static void
+job_join(struct layer_job *j, struct call *c, struct waiter as)
+{
+	struct waiter *w = xcalloc(1, sizeof(*w));
+
+	*w = as;
+	w->call = c;
+	TAILQ_INSERT_TAIL(&j->waiters, w, link);
+	job_wake(j);
+}
+
+/* The blob is in the store, brought by this take (0: by nobody knows whom). */
+static void
+job_arrive(struct layer_job *j, uint64_t take)
+{
+	if (j->arrived || take == 0)
+		return; /* if it is another one's download, it arrives too */
+	if (take != j->take || j->at == LAYER_QUEUED) {
+		job_again(j, true);
+		return;
+	}
+	if (j->at == LAYER_UNPACKING) {
+		j->state->following--;
+		j->state->unpacking++;
+	}
+	j->arrived = true;
+}
+
+int
+layers_follow(
+    struct snapshot_state *s, struct call *c, const struct layer_follow_req *req, struct err *e)
+{
+	struct layer_job names = { .take = (uint32_t)req->take, .slot = (uint32_t)req->slot }, *j;
+	struct layer_unpack_rep there = { .existed = false };
+	int r = job_name(s, &names, req->layer, req->parent, req->snapshotter, e);
+
+	if (r == 0 &&
+	    (names.take == 0 || req->slot >= BOARD_INGESTS || req->ingest[0] == '.' ||
+		strchr(req->ingest, '/') != NULL || strlen(req->ingest) >= sizeof(names.ingest)))
+		r = err_set(
+		    e, ERR_INVALID_ARGUMENT, "ingest, slot or take: not those of a download");
+	if (r == 0)
+		r = find_done(s, c, &names, &there, e);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	(void)strcpy(names.ingest, req->ingest);
+	j = job_find(s, &names);
+	if (j == NULL) {
+		j = job_new(s, &names, false);
+	} else if (!j->arrived && j->take != names.take && strcmp(j->ingest, names.ingest) == 0) {
+		j->take = names.take; /* that download began again */
+		j->slot = names.slot;
+		job_again(j, false);
+	}
+	job_join(j, c, (struct waiter){ .follows = true });
+	return CALL_LATER;
+}
+
 int
 layers_unpack(struct snapshot_state *s, struct call *c, const struct layer_unpack_req *req,
     struct layer_unpack_rep *rep, struct err *e)
 {
-	struct layer_job names = { .at = LAYER_QUEUED }, *j;
-	struct waiter *w;
-	int there, r = job_name(s, &names, req, e);
+	struct layer_job names = { .arrived = true }, *j;
+	int there, r = job_name(s, &names, req->layer, req->parent, req->snapshotter, e);
 
 	if (r < 0)
 		return r;
@@ -692,11 +868,10 @@ layers_unpack(struct snapshot_state *s, struct call *c, const struct layer_unpac
 		return there < 0 ? there : 0;
 	j = job_find(s, &names);
 	if (j == NULL)
-		j = job_new(s, &names, req->layer, there == 2);
-	w = xcalloc(1, sizeof(*w));
-	*w = (struct waiter){ .call = c, .existed = there == 2 };
-	TAILQ_INSERT_TAIL(&j->waiters, w, link);
-	job_wake(j);
+		j = job_new(s, &names, there == 2);
+	else
+		job_arrive(j, req->take);
+	job_join(j, c, (struct waiter){ .existed = there == 2 });
 	return CALL_LATER;
 }
 
@@ -710,8 +885,7 @@ layers_cancelled(struct snapshot_state *s, struct call *c)
 		TAILQ_FOREACH (w, &j->waiters, link)
 			if (w->call == c) {
 				waiter_end(j, w);
-				if (TAILQ_EMPTY(&j->waiters))
-					job_free(j);
+				job_wake(j);
 				return true;
 			}
 	return false;

@@ -153,12 +153,12 @@ on_pipe(void *arg, uint32_t events)
 		job_end(j);
 }
 
-/* Sends an order; the descriptors' order on the socket is pipe, folder, file, list. */
+/* Sends an order; the descriptors' order on the socket is pipe, folder, file, list, board. */
 static int
 send_order(struct nursery *n, struct nursery_order *o, int pipe, const struct nursery_fds *f,
     struct err *e)
 {
-	int fds[4] = { -1, -1, -1, -1 };
+	int fds[FDPASS_FDS_MAX] = { -1 };
 	unsigned nfds = 0;
 
 	o->version = NURSERY_VERSION;
@@ -170,6 +170,8 @@ send_order(struct nursery *n, struct nursery_order *o, int pipe, const struct nu
 			fds[nfds++] = f->file;
 		if (f->list >= 0)
 			fds[nfds++] = f->list;
+		if (o->take != 0)
+			fds[nfds++] = f->board;
 	}
 	if (fdpass_send(n->sock, o, sizeof(*o), fds, nfds) < 0)
 		return err_sys(e, errno, "give an order to the nursery");

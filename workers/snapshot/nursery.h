@@ -34,7 +34,8 @@ enum nursery_form {
 };
 
 enum nursery_op {
-	/* Fills folder from file; list (a memfd) gets the implied folders. */
+	/* Fills folder from file; list (a memfd) gets the implied folders. With take != 0 the file is
+	 * being written by content, whose board says how far it is. */
 	NURSERY_UNPACK = 1,
 	/* Gives the implied folders of list in folder what the layers below say of them; file is the
 	 * folder that holds all layers, lowers the numbers of those below, nearest first. */
@@ -55,6 +56,8 @@ struct nursery_order {
 	uint32_t form; /* of NURSERY_UNPACK: enum nursery_form */
 	uint64_t id;
 	struct unpack_limits limits;
+	uint32_t slot, take; /* see follow.h */
+	uint64_t blob_size;
 	uint64_t lowers[NURSERY_LOWERS_MAX];
 };
 
@@ -82,13 +85,14 @@ void nursery_free(struct nursery **n);
 struct nursery_fds {
 	int folder;
 	int file, list; /* -1 where the operation has none */
+	int board;	/* with take != 0 only */
 };
 
 /* PROGRESS any number of times, then DONE or FAILED once, when the child is gone: then the job is gone
  * too. Strings in the report end inside their arrays. */
 typedef void nursery_fn(void *arg, const struct nursery_report *r);
 
-/* op, nlowers, lowers and limits of o are the caller's. Descriptors are borrowed. */
+/* version, size and id of o are set here, the rest is the caller's. Descriptors are borrowed. */
 int nursery_run(struct nursery *n, struct nursery_order *o, const struct nursery_fds *fds,
     nursery_fn *fn, void *arg, struct nursery_job **ret, struct err *e);
 /* Kills the child; no report comes any more. NULL is fine. */

@@ -26,6 +26,7 @@
 #include "lib/base/fdpass.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "workers/snapshot/follow.h"
 #include "workers/snapshot/nursery.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/settle.h"
@@ -48,7 +49,7 @@ struct house {
 };
 
 /* Where things are in a child. */
-enum { FD_PIPE = 3, FD_FOLDER, FD_FILE, FD_LIST, FD_END };
+enum { FD_PIPE = 3, FD_FOLDER, FD_FILE, FD_LIST, FD_BOARD, FD_END };
 
 /* --- rights -------------------------------------------------------------------------------------- */
 
@@ -147,9 +148,15 @@ do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e
 	struct buf implied = BUF_LIMIT(NURSERY_IMPLIED_BYTES_MAX);
 	AUTO(tree_free) struct tree *t = tree_new(FD_FOLDER, o->limits.held);
 	struct unpack_result res = { .offset = 0 };
-	int ret = unpack_run(
-	    FD_FILE, tree_sink(t), &o->limits, true, on_progress, NULL, &implied, &res, e);
+	AUTO(board_unmap) struct board *board = NULL;
+	struct follow f = { .file = FD_FILE, .take = o->take, .size = o->blob_size };
+	int ret = o->take != 0 ? board_map(FD_BOARD, 0, &board, e) : 0;
 
+	if (board != NULL)
+		f.slot = &board->self.ingest[o->slot % BOARD_INGESTS];
+	if (ret == 0)
+		ret = unpack_run(FD_FILE, board != NULL ? &f : NULL, tree_sink(t), &o->limits, true,
+		    on_progress, NULL, &implied, &res, e);
 	if (ret == 0 && implied.len > 0 && fs_write_all(FD_LIST, implied.data, implied.len) < 0)
 		ret = err_sys(e, errno, "note the implied folders");
 	(void)strcpy(r->diff_id, res.diff_id.text);
@@ -244,7 +251,7 @@ work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 static int
 arrange(const int *fds, unsigned nfds)
 {
-	int high[4];
+	int high[FDPASS_FDS_MAX];
 
 	for (unsigned i = 0; i < nfds; i++) {
 		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FD_END + 32);
@@ -336,7 +343,7 @@ static void
 take_order(struct house *h)
 {
 	struct nursery_order o;
-	int fds[4] = { -1, -1, -1, -1 };
+	int fds[FDPASS_FDS_MAX] = { -1 };
 	unsigned nfds = COUNT(fds);
 	ssize_t n = fdpass_recv(h->sock, &o, sizeof(o), fds, &nfds);
 

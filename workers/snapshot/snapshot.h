@@ -28,7 +28,7 @@ struct snapshot_state {
 	struct err problems[SNAPSHOTTER_COUNT]; /* why one does not work here */
 	struct nursery *nursery;
 	struct unpack_limits limits;
-	unsigned max_unpacks, unpacking, settling;
+	unsigned max_unpacks, unpacking, following, settling;
 	struct layer_jobs layers; /* layers.c */
 	bool layers_awake;
 	struct chores chores; /* chores.c */
@@ -40,6 +40,9 @@ struct snapshot_state {
 /* layers.c: layers being unpacked, and who waits for them. */
 int layers_unpack(struct snapshot_state *s, struct call *c, const struct layer_unpack_req *req,
     struct layer_unpack_rep *rep, struct err *e);
+/* Begins with a layer that is still being downloaded; see layers.c. */
+int layers_follow(
+    struct snapshot_state *s, struct call *c, const struct layer_follow_req *req, struct err *e);
 /* The call is not to be answered any more; false when it is none of these. */
 bool layers_cancelled(struct snapshot_state *s, struct call *c);
 void layers_free(struct snapshot_state *s);

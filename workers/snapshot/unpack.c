@@ -191,12 +191,12 @@ pump(struct ring *g, struct sink *to, const struct unpack_limits *limits, struct
 }
 
 int
-unpack_run(int blob, struct sink *to, const struct unpack_limits *limits, bool sync,
-    unpack_progress_fn *progress, void *arg, struct buf *implied, struct unpack_result *ret,
-    struct err *e)
+unpack_run(int blob, struct follow *f, struct sink *to, const struct unpack_limits *limits,
+    bool sync, unpack_progress_fn *progress, void *arg, struct buf *implied,
+    struct unpack_result *ret, struct err *e)
 {
 	AUTO(ring_free) struct ring *g = ring_new(limits->bytes, progress, arg);
-	int r = inflate_open(blob, &g->in, e);
+	int r = inflate_open(blob, f, &g->in, e);
 
 	if (r == 0)
 		r = pump(g, to, limits, e);

@@ -34,10 +34,11 @@ struct unpack_result {
 /* Called now and then with the bytes of the blob taken so far, on a thread of its own. */
 typedef void unpack_progress_fn(void *arg, uint64_t offset);
 
-/* Unpacks blob (borrowed, at its start) into to (empty). implied: gets the paths of implied folders, each
- * with its NUL. sync: end with everything on disk. */
-int unpack_run(int blob, struct sink *to, const struct unpack_limits *limits, bool sync,
-    unpack_progress_fn *progress, void *arg, struct buf *implied, struct unpack_result *ret,
-    struct err *e);
+/* Unpacks blob (borrowed) into to (empty). f: where the blob is still being written, else NULL. implied:
+ * gets the paths of implied folders, each with its NUL. sync: end with everything on disk. */
+struct follow;
+int unpack_run(int blob, struct follow *f, struct sink *to, const struct unpack_limits *limits,
+    bool sync, unpack_progress_fn *progress, void *arg, struct buf *implied,
+    struct unpack_result *ret, struct err *e);
 
 #endif

@@ -105,7 +105,7 @@ unpack_bytes(struct fix *f, const void *p, size_t n)
 	buf_free(&f->implied);
 	f->e = ERR_ZERO;
 	return unpack_run(
-	    blob, tree_sink(t), &f->limits, false, NULL, NULL, &f->implied, &f->res, &f->e);
+	    blob, NULL, tree_sink(t), &f->limits, false, NULL, NULL, &f->implied, &f->res, &f->e);
 }
 
 /* Ends the tar and unpacks it. */
