@@ -41,7 +41,7 @@ tree()
 @test "a snapshotter that is not there is refused" {
 	refused 2 'snapshotter "zfs": there is none of that name' ctr images pull --snapshotter zfs "$BUSYBOX"
 	refused 125 'snapshotter "zfs"' ctr run --rm --snapshotter zfs "$BUSYBOX" none true
-	no_shims
+	wait_until 10 no_shims
 	[[ -z $(ctr containers list -q) ]]
 }
 

@@ -37,7 +37,7 @@ void tree_free(struct tree **t);
 struct sink *tree_sink(struct tree *t);
 
 /* Counts what is below the folder behind dir (borrowed), itself too: bytes on disk (a file with several
- * names once, as long as there are not too many of those) and inodes. */
+ * names once) and inodes. */
 int tree_count(int dir, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *e);
 
 /* Removes everything below the folder behind dir (borrowed), however deep, with a bounded number of

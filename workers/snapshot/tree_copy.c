@@ -18,24 +18,18 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "workers/snapshot/inodes.h"
 #include "workers/snapshot/tree.h"
 
 #define DEPTH_MAX 2000 /* no path reaches deeper */
 #define MARKS "trusted.overlay."
 #define NAMES_MAX (64 * 1024) /* of a file's attributes; also of one value: the kernel's limits */
 
-/* A file with several names: where its first copy is. */
-struct linked {
-	ino_t ino;
-	char *path;
-};
-
 struct copy {
-	int top;	       /* where paths start */
-	bool clones;	       /* FICLONE has not failed yet */
-	char *path;	       /* of the folder in hand, from top; PATH_MAX bytes */
-	struct linked *linked; /* sorted by inode */
-	size_t nlinked, room;
+	int top;     /* where paths start */
+	bool clones; /* FICLONE has not failed yet */
+	char *path;  /* of the folder in hand, from top; PATH_MAX bytes */
+	struct inodes linked;
 	char *names, *value; /* NAMES_MAX bytes each */
 };
 
@@ -116,41 +110,18 @@ copy_looks(struct copy *c, const struct thing *from, const struct thing *to, con
 
 /* --- files with several names ---------------------------------------------------------------------- */
 
-/* The place of ino in the list. */
-static size_t
-linked_place(const struct copy *c, ino_t ino)
-{
-	size_t low = 0, high = c->nlinked;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (c->linked[mid].ino < ino)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
 /* Links name to the copy that is there already: 1; else notes it as the first: 0. */
 static int
 linked_again(struct copy *c, ino_t ino, int to, const char *name, struct err *e)
 {
-	size_t at = linked_place(c, ino);
+	bool first;
+	struct inode_seen *s = inodes_meet(&c->linked, ino, &first);
 
-	if (at < c->nlinked && c->linked[at].ino == ino)
-		return linkat(c->top, c->linked[at].path, to, name, 0) < 0
+	if (!first)
+		return linkat(c->top, s->path, to, name, 0) < 0
 			   ? err_sys(e, errno, "make hard link")
 			   : 1;
-	if (c->nlinked == c->room) {
-		c->room = c->room == 0 ? 64 : 2 * c->room;
-		c->linked = xrealloc(c->linked, c->room * sizeof(*c->linked));
-	}
-	memmove(c->linked + at + 1, c->linked + at, (c->nlinked - at) * sizeof(*c->linked));
-	c->linked[at] = (struct linked){ .ino = ino,
-		.path = xasprintf("%s%s%s", c->path, c->path[0] == '\0' ? "" : "/", name) };
-	c->nlinked++;
+	s->path = xasprintf("%s%s%s", c->path, c->path[0] == '\0' ? "" : "/", name);
 	return 0;
 }
 
@@ -354,9 +325,7 @@ copy_new(int top)
 static void
 copy_free(struct copy **c)
 {
-	for (size_t i = 0; i < (*c)->nlinked; i++)
-		free((*c)->linked[i].path);
-	free((*c)->linked);
+	inodes_free(&(*c)->linked);
 	free((*c)->path);
 	free((*c)->names);
 	free((*c)->value);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "workers/snapshot/inodes.h"
 #include "workers/snapshot/tree.h"
 
 #define DEPTH_STEP 64 /* folders open at once */
@@ -112,31 +113,21 @@ tree_empty(int dir, struct err *e)
 
 /* --- counting ------------------------------------------------------------------------------------ */
 
-#define LINKED_MAX (64 * 1024)
 #define COUNT_DEPTH 2000 /* no path reaches deeper: PATH_MAX */
 
 struct counter {
 	dev_t dev;
 	uint64_t bytes, inodes;
-	ino_t *linked; /* open addressing; 0 = free */
-	unsigned nlinked;
+	struct inodes linked;
 };
 
-/* True the first time a file with several names is met. When there are too many of those, always. */
 static bool
 first_name(struct counter *c, ino_t ino)
 {
-	unsigned slot = (unsigned)(ino * 2654435761u) % LINKED_MAX;
+	bool first;
 
-	while (c->linked[slot] != 0 && c->linked[slot] != ino)
-		slot = (slot + 1) % LINKED_MAX;
-	if (c->linked[slot] == ino)
-		return false;
-	if (c->nlinked < LINKED_MAX / 2) {
-		c->linked[slot] = ino;
-		c->nlinked++;
-	}
-	return true;
+	(void)inodes_meet(&c->linked, ino, &first);
+	return first;
 }
 
 static int count_folder(struct counter *c, int fd, unsigned depth, struct err *e);
@@ -192,13 +183,13 @@ count_folder(struct counter *c, int fd, unsigned depth, struct err *e)
 int
 tree_count(int dir, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *e)
 {
-	AUTO(free_ptr) ino_t *linked = xcalloc(LINKED_MAX, sizeof(*linked));
-	struct counter c = { .linked = linked };
+	struct counter c = { .bytes = 0 };
 	int fd = open_again(dir), r;
 
 	if (fd < 0)
 		return err_sys(e, errno, "open folder");
 	r = count_folder(&c, fd, 0, e);
+	inodes_free(&c.linked);
 	if (r < 0)
 		return r;
 	*ret_bytes = c.bytes;

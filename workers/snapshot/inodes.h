@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inodes - which files with several names were met already, and where. Of one filesystem. */
+#ifndef CF_SNAPSHOT_INODES_H
+#define CF_SNAPSHOT_INODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct inode_seen {
+	ino_t ino;  /* 0: free */
+	char *path; /* the caller's note, freed with the table; NULL at first */
+};
+
+struct inodes {
+	struct inode_seen *v;
+	size_t n, room;
+};
+
+/* The entry of ino, valid until the next call. *ret_new: it was not met before. */
+struct inode_seen *inodes_meet(struct inodes *t, ino_t ino, bool *ret_new);
+void inodes_free(struct inodes *t);
+
+#endif
