@@ -3,13 +3,21 @@
 #include "lib/base/mounting.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/buf.h"
+#include "lib/base/layering.h"
+
+#define LOOP_TRIES 64
 
 struct flag {
 	const char *name;
@@ -54,26 +62,115 @@ flag_take(const char *option, unsigned long *bits)
 	return false;
 }
 
-static int
-options_split(
-    const char *const *options, size_t n, unsigned long *bits, struct buf *data, struct err *e)
-{
-	*bits = 0;
-	for (size_t i = 0; i < n; i++) {
-		const char *o = options[i];
+struct plan {
+	unsigned long bits;
+	bool loop;
+	const char **data; /* options that are the filesystem's */
+	size_t ndata;
+};
 
-		if (flag_take(o, bits))
-			continue;
-		if (strcmp(o, "loop") == 0)
-			return err_set(e, ERR_UNIMPLEMENTED, "loop devices are not made here");
-		if (data->len > 0)
-			(void)buf_adds(data, ",");
-		(void)buf_adds(data, o);
+static void
+plan_make(struct plan *p, const char *const *options, size_t n)
+{
+	*p = (struct plan){ .data = xcalloc(n + 1, sizeof(*p->data)) };
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(options[i], "loop") == 0)
+			p->loop = true;
+		else if (!flag_take(options[i], &p->bits))
+			p->data[p->ndata++] = options[i];
+}
+
+static void
+plan_drop(struct plan *p)
+{
+	free(p->data);
+}
+
+/* --- a bind -------------------------------------------------------------------------------------- */
+
+static int
+bind_make(const char *path, const char *source, unsigned long bits, struct err *e)
+{
+	if (mount(source, path, "none", bits, NULL) < 0)
+		return err_sys(e, errno, "bind");
+	/* A bind takes the flags of what it binds; they are set by mounting again. */
+	if ((bits & ~(unsigned long)(MS_BIND | MS_REC)) != 0 &&
+	    mount("none", path, NULL, bits | MS_REMOUNT, NULL) < 0)
+		return err_sys(e, errno, "set flags");
+	return 0;
+}
+
+/* --- a filesystem in a file ---------------------------------------------------------------------- */
+
+/* A free loop device with the file behind it; it is free again once nobody has it open or mounted. */
+static int
+loop_attach(int control, int file, bool read_only, char *name, size_t size, int *ret, struct err *e)
+{
+	struct loop_config config = { .fd = (uint32_t)file,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0) };
+
+	for (unsigned tries = 0; tries < LOOP_TRIES; tries++) {
+		AUTO(fd_close) int dev = -1;
+		int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+		if (number < 0)
+			return err_sys(e, errno, "find a free loop device");
+		(void)snprintf(name, size, "/dev/loop%d", number);
+		dev = open(name, O_RDWR | O_CLOEXEC);
+		if (dev >= 0 && ioctl(dev, LOOP_CONFIGURE, &config) == 0) {
+			*ret = fd_take(&dev);
+			return 0;
+		}
+		if (errno != EBUSY) /* else somebody was faster */
+			return err_sys(e, errno, "set up %s", name);
 	}
+	return err_set(e, ERR_UNAVAILABLE, "find a free loop device: others are faster");
+}
+
+/* ret: open for as long as the device must not go. */
+static int
+loop_make(const char *source, bool read_only, char *name, size_t size, int *ret, struct err *e)
+{
+	AUTO(fd_close) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	AUTO(fd_close) int file = open(source, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+
+	if (file < 0)
+		return err_sys(e, errno, "open the file");
+	if (control < 0)
+		return err_sys(e, errno, "open /dev/loop-control");
+	return loop_attach(control, file, read_only, name, size, ret, e);
+}
+
+/* --- a filesystem -------------------------------------------------------------------------------- */
+
+static int
+data_join(const struct plan *p, struct buf *data, struct err *e)
+{
+	for (size_t i = 0; i < p->ndata; i++)
+		(void)buf_addf(data, "%s%s", i == 0 ? "" : ",", p->data[i]);
 	/* mount(2) takes one page and would cut the rest off in silence. */
 	if (data->len >= (size_t)sysconf(_SC_PAGESIZE))
 		return err_set(e, ERR_RESOURCE_EXHAUSTED,
-		    "options of %zu bytes, the kernel takes a page: too many layers", data->len);
+		    "options of %zu bytes, the kernel takes a page", data->len);
+	return 0;
+}
+
+static int
+plain_make(
+    const char *path, const char *type, const char *source, const struct plan *p, struct err *e)
+{
+	AUTO(buf_free) struct buf data = BUF_ZERO;
+	AUTO(fd_close) int dev = -1;
+	char name[32];
+	int r = data_join(p, &data, e);
+
+	if (r == 0 && p->loop)
+		r = loop_make(source, (p->bits & MS_RDONLY) != 0, name, sizeof(name), &dev, e);
+	if (r < 0)
+		return r;
+	if (mount(p->loop ? name : source, path, type, p->bits, data.len > 0 ? data.data : NULL) <
+	    0)
+		return err_sys(e, errno, "mount");
 	return 0;
 }
 
@@ -81,21 +178,19 @@ int
 mounting_make(const char *path, const char *type, const char *source, const char *const *options,
     size_t n, struct err *e)
 {
-	AUTO(buf_free) struct buf data = BUF_ZERO;
-	unsigned long bits;
+	bool rbind = strcmp(type, "rbind") == 0;
+	struct plan p;
+	int r;
 
-	if (options_split(options, n, &bits, &data, e) < 0)
-		return err_wrap(e, "mount %.60s %.200s", type, source);
-	if (strcmp(type, "bind") == 0 || strcmp(type, "rbind") == 0) {
-		bits |= MS_BIND | (type[0] == 'r' ? MS_REC : 0);
-		type = "none";
-	}
-	if (mount(source, path, type, bits, data.len > 0 ? data.data : NULL) < 0)
-		return err_sys(
-		    e, errno, "mount %.60s %.200s", (bits & MS_BIND) != 0 ? "bind" : type, source);
-	/* A bind takes the flags of what it binds; they are set by mounting again. */
-	if ((bits & MS_BIND) && (bits & ~(unsigned long)(MS_BIND | MS_REC)) != 0 &&
-	    mount("none", path, NULL, bits | MS_REMOUNT, NULL) < 0)
-		return err_sys(e, errno, "set flags of the mount of %.200s", source);
-	return 0;
+	plan_make(&p, options, n);
+	if (rbind || strcmp(type, "bind") == 0)
+		p.bits |= MS_BIND | (rbind ? MS_REC : 0);
+	if ((p.bits & MS_BIND) != 0)
+		r = bind_make(path, source, p.bits, e);
+	else if (strcmp(type, "overlay") == 0)
+		r = layering_make(path, source, p.bits, p.data, p.ndata, -1, e);
+	else
+		r = plain_make(path, type, source, &p, e);
+	plan_drop(&p);
+	return r < 0 ? err_wrap(e, "mount %.60s %.200s", type, source) : 0;
 }

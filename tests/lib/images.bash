@@ -21,6 +21,8 @@
 #   wide           one layer of 40 MiB that does not compress
 #   many           64 layers of 512 KiB that do not compress
 #   heavy          four layers of 25 MB that do not compress
+#   deep           128 layers on busybox: each has a file of its own, takes away one of the layer below it
+#                  and writes /deep/top anew
 #
 # A layer is a folder, made below a work folder that is removed at the end, and packed with owner 0
 # and a fixed time. Works as root only (device nodes and owners are not needed).
@@ -280,6 +282,23 @@ images_make_tiny2() { images_noise tiny2 65000 1 2 4; }
 images_make_wide() { images_noise wide $((40 << 20)) 5; }
 images_make_many() { images_noise many 524288 {101..164}; }
 images_make_heavy() { images_noise heavy 25000000 {11..14}; }
+
+images_make_deep()
+{
+	local n dir args=()
+
+	images_busybox deep
+	mkdir deep/deep
+	args=("$(images_layer gzip deep)")
+	for n in {2..128}; do
+		dir=deep-$n
+		mkdir -p "$dir/deep"
+		echo "$n" | tee "$dir/deep/top" "$dir/deep/short-$n" >"$dir/deep/own-$n"
+		touch "$dir/deep/.wh.short-$((n - 1))"
+		args+=("$(images_layer gzip "$dir")")
+	done
+	"$oci" image "$layout" deep --config '{"Env":["PATH=/usr/bin:/bin"],"Cmd":["sh"]}' "${args[@]}"
+}
 
 images_make_big()
 {

@@ -23,8 +23,11 @@ overlay_try(const char *path, struct err *e)
 		return err_sys(e, errno, "the kernel has no overlayfs");
 	for (unsigned i = 0; i < COUNT(keys); i++) {
 		AUTO(free_ptr) char *folder = xasprintf("%s/%s", path, folders[i]);
+		AUTO(fd_close) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		AUTO(free_ptr) char *name = xasprintf("/proc/self/fd/%d", fd);
 
-		if (fsconfig(fs, FSCONFIG_SET_STRING, keys[i], folder, 0) < 0)
+		/* by number: a name given here has at most 255 bytes */
+		if (fd < 0 || fsconfig(fs, FSCONFIG_SET_STRING, keys[i], name, 0) < 0)
 			return err_sys(e, errno, "overlayfs does not take %s %s", keys[i], folder);
 	}
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
