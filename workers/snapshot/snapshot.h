@@ -19,6 +19,7 @@
 
 TAILQ_HEAD(layer_jobs, layer_job);
 TAILQ_HEAD(chores, chore);
+TAILQ_HEAD(cleanups, cleanup);
 
 struct snapshot_state {
 	struct worker *worker;
@@ -35,6 +36,7 @@ struct snapshot_state {
 	unsigned at_chores;
 	struct nursery_job *sweeping; /* trash.c */
 	bool sweep_again;
+	struct cleanups cleanups;
 };
 
 /* layers.c: layers being unpacked, and who waits for them. */
@@ -70,7 +72,9 @@ int chore_add(struct snapshot_state *s, struct call *c, const struct chore_ask *
 bool chore_cancelled(struct snapshot_state *s, struct call *c);
 void chores_free(struct snapshot_state *s);
 
-/* trash.c: deletes what is in the trash, in the background. */
+/* trash.c: deletes what is in the trash, in the background; snapshot_cleanup waits for that. */
 void trash_kick(struct snapshot_state *s);
+bool trash_cancelled(struct snapshot_state *s, struct call *c);
+void trash_free(struct snapshot_state *s);
 
 #endif
