@@ -511,33 +511,6 @@ snapshot_on_snapshot_usage(struct snapshot_state *s, struct call *c,
 	return chore_add(s, c, &ask);
 }
 
-int
-snapshot_on_snapshotters_list(struct snapshot_state *s, struct call *c, const struct nothing *req,
-    struct snapshotters_list_rep *rep, struct err *e)
-{
-	static const char *const docs[] = {
-#define SNAPSHOTTER(NAME, name, doc) doc,
-#include "schemas/snapshotters.def"
-	};
-	struct snapshotter_info *v = arena_calloc(call_arena(c), SNAPSHOTTER_COUNT, sizeof(*v));
-
-	(void)req;
-	(void)e;
-	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
-		const struct snapshotter *sn = snapshotter_of((enum snapshotter_id)i);
-		bool works = s->problems[i].code == ERR_NONE;
-
-		v[i] = (struct snapshotter_info){ .name = sn->name,
-			.doc = docs[i],
-			.works = works,
-			.chosen = sn == s->chosen,
-			.problem = works ? NULL : s->problems[i].msg };
-	}
-	rep->snapshotters.v = v;
-	rep->snapshotters.n = SNAPSHOTTER_COUNT;
-	return 0;
-}
-
 /* --- labels -------------------------------------------------------------------------------------- */
 
 int

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "lib/base/auto.h"
-#include "lib/base/ident.h"
 #include "lib/base/log.h"
 #include "workers/snapshot/snapshot.h"
 
@@ -172,52 +171,6 @@ recover(struct snapshot_state *s, struct err *e)
 	return r;
 }
 
-/* --- which one --------------------------------------------------------------------------------------- */
-
-/* The one the config names, which must work, or the first that does. */
-static int
-choose(struct snapshot_state *s, struct err *e)
-{
-	const char *name = worker_option(s->worker, "snapshotter");
-
-	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
-		const struct snapshotter *sn = snapshotter_of((enum snapshotter_id)i);
-
-		if (sn->probe(s->shelf, &s->problems[i]) < 0)
-			log_info(
-			    "snapshotter %s does not work here: %s", sn->name, s->problems[i].msg);
-		else if (s->chosen == NULL && name == NULL)
-			s->chosen = sn;
-	}
-	if (name == NULL && s->chosen == NULL)
-		return err_set(e, ERR_FAILED_PRECONDITION, "no snapshotter works on this host: %s",
-		    s->problems[0].msg);
-	if (name == NULL)
-		return 0;
-	s->chosen = snapshotter_wanted(s, name, e);
-	return s->chosen == NULL ? err_wrap(e, "option snapshotter") : 0;
-}
-
-const struct snapshotter *
-snapshotter_wanted(struct snapshot_state *s, const char *name, struct err *e)
-{
-	const struct snapshotter *sn = name == NULL ? s->chosen : snapshotter_named(name);
-	char shown[64];
-
-	if (sn == NULL) {
-		(void)err_set(e, ERR_INVALID_ARGUMENT,
-		    "snapshotter \"%s\": there is none of that name (ctr plugins list shows all)",
-		    ident_show(name, shown, sizeof(shown)));
-		return NULL;
-	}
-	if (s->problems[sn->id].code != ERR_NONE) {
-		(void)err_set(e, ERR_FAILED_PRECONDITION, "snapshotter %s does not work here: %s",
-		    sn->name, s->problems[sn->id].msg);
-		return NULL;
-	}
-	return sn;
-}
-
 static int
 snapshot_start(struct worker *w, void *state, struct err *e)
 {
@@ -235,7 +188,7 @@ snapshot_start(struct worker *w, void *state, struct err *e)
 	if (r == 0)
 		r = recover(s, e);
 	if (r == 0)
-		r = choose(s, e);
+		r = snapshotter_choose(s, worker_option(w, "snapshotter"), e);
 	if (r < 0)
 		return r;
 	worker_store(w, s->store);

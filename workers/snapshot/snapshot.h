@@ -49,6 +49,9 @@ int layers_follow(
 bool layers_cancelled(struct snapshot_state *s, struct call *c);
 void layers_free(struct snapshot_state *s);
 
+/* choice.c: tries them all, and chooses what is taken when nobody says which: the one of that name, which must
+ * work, or the first that does (NULL). */
+int snapshotter_choose(struct snapshot_state *s, const char *name, struct err *e);
 /* The one of that name, or what was chosen when name is NULL; it works here. NULL with e. */
 const struct snapshotter *
 snapshotter_wanted(struct snapshot_state *s, const char *name, struct err *e);
