@@ -209,15 +209,21 @@ merged_real(
 	return r == 0 ? 0 : err_sys(e, ENAMETOOLONG, "find /%s in the image", path);
 }
 
-bool
-merged_stat(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret)
+int
+merged_find(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret)
 {
 	struct stack s = { .layers = layers, .numbers = numbers, .n = n };
 	const char *slash = strrchr(path, '/');
 	char dir[PATH_MAX];
-	AUTO(fd_close) int at = -1;
 
 	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 : (int)(slash - path), path);
-	at = find(&s, dir, slash == NULL ? path : slash + 1, ret);
+	return find(&s, dir, slash == NULL ? path : slash + 1, ret);
+}
+
+bool
+merged_stat(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret)
+{
+	AUTO(fd_close) int at = merged_find(layers, numbers, n, path, ret);
+
 	return at >= 0;
 }

@@ -36,8 +36,11 @@ int merged_layer(int layers, uint64_t number);
 int merged_open(
     int layers, const uint64_t *numbers, unsigned n, const char *path, int *ret_fd, struct err *e);
 
-/* The topmost entry path (no links in its folder part); false when there is none. */
+/* The topmost entry path (no links in its folder part). Returns the descriptor of the folder it is in, the
+ * caller's; -1 when there is none. */
 struct stat;
+int
+merged_find(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret);
 bool
 merged_stat(int layers, const uint64_t *numbers, unsigned n, const char *path, struct stat *ret);
 

@@ -122,6 +122,7 @@ static void
 take_report(struct nursery_job *j, struct nursery_report *r)
 {
 	r->diff_id[sizeof(r->diff_id) - 1] = '\0';
+	r->digest[sizeof(r->digest) - 1] = '\0';
 	r->message[sizeof(r->message) - 1] = '\0';
 	if (r->kind == NURSERY_PROGRESS) {
 		j->fn(j->arg, r); /* j may be gone */

@@ -47,13 +47,17 @@ enum nursery_op {
 	NURSERY_COUNT, /* bytes and inodes of folder */
 	NURSERY_SEAL,  /* the same, when all of it is on disk */
 	NURSERY_EMPTY, /* removes what is in folder */
+	/* Writes to file, a pipe, the tar of what changed between two stacks of layers in folder, which holds
+	 * all: of lowers, the first nuppers are the one, the others the other. */
+	NURSERY_DIFF,
 	NURSERY_CANCEL /* of the order with this id: kills its child */
 };
 
 /* On the socket; one build at both ends. */
 struct nursery_order {
 	uint32_t version, size, op, nlowers;
-	uint32_t form; /* of NURSERY_UNPACK: enum nursery_form */
+	uint32_t form;		   /* of NURSERY_UNPACK: enum nursery_form */
+	uint32_t nuppers, packing; /* of NURSERY_DIFF; enum layer_packing */
 	uint64_t id;
 	struct unpack_limits limits;
 	uint32_t slot, take; /* see follow.h */
@@ -68,8 +72,10 @@ struct nursery_report {
 	uint32_t size, kind;
 	uint32_t code; /* of a failure: enum err_code */
 	uint32_t implied, xattrs_skipped, opaque_root;
+	uint64_t sockets; /* left out */
 	uint64_t offset, bytes, inodes;
 	char diff_id[DIGEST_TEXT_MAX];
+	char digest[DIGEST_TEXT_MAX]; /* of what was written to the pipe, offset bytes */
 	char message[ERR_MSG_MAX];
 };
 

@@ -27,6 +27,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "workers/snapshot/follow.h"
+#include "workers/snapshot/diff.h"
 #include "workers/snapshot/nursery.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/settle.h"
@@ -219,6 +220,29 @@ do_apply(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 }
 
 static int
+do_diff(const struct nursery_order *o, struct nursery_report *r, struct err *e)
+{
+	AUTO(layer_out_free) struct layer_out *out = NULL;
+	struct diff_stack upper = { .numbers = o->lowers, .n = o->nuppers };
+	struct diff_stack lower = { .numbers = o->lowers + o->nuppers,
+		.n = o->nlowers - o->nuppers };
+	struct layer_out_result res;
+	int ret = layer_out_new(FD_FILE, (enum layer_packing)o->packing, &out, e);
+
+	if (ret == 0)
+		ret = diff_run(FD_FOLDER, &upper, &lower, out, &r->sockets, e);
+	if (ret == 0)
+		ret = layer_out_finish(out, &res, e);
+	if (ret < 0)
+		return ret;
+	(void)strcpy(r->diff_id, res.diff_id.text);
+	(void)strcpy(r->digest, res.digest.text);
+	r->bytes = res.tar_bytes;
+	r->offset = res.bytes;
+	return 0;
+}
+
+static int
 work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 {
 	bool beside = o->op == NURSERY_SETTLE || o->op == NURSERY_APPLY;
@@ -240,6 +264,8 @@ work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 		return tree_count(FD_FOLDER, &r->bytes, &r->inodes, e);
 	case NURSERY_COUNT:
 		return tree_count(FD_FOLDER, &r->bytes, &r->inodes, e);
+	case NURSERY_DIFF:
+		return do_diff(o, r, e);
 	case NURSERY_EMPTY:
 		return tree_empty(FD_FOLDER, e);
 	default:
@@ -352,7 +378,7 @@ take_order(struct house *h)
 	if (n < 0)
 		return;
 	if (n != (ssize_t)sizeof(o) || o.version != NURSERY_VERSION || o.size != sizeof(o) ||
-	    o.nlowers > NURSERY_LOWERS_MAX)
+	    o.nlowers > NURSERY_LOWERS_MAX || o.nuppers > o.nlowers)
 		_exit(4);
 	if (o.op == NURSERY_CANCEL)
 		cancel(h, o.id);

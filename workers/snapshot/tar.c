@@ -11,11 +11,11 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/ident.h"
+#include "workers/snapshot/xattrs.h"
 
 #define WH ".wh."
 #define WH_OPAQUE ".wh..wh..opq"
 #define WH_META ".wh..wh."
-#define XATTRS_MAX 256
 #define XATTR_BYTES_MAX (64 * 1024)
 #define ID_MAX 0x7fffffffLL
 #define SHOWN 160
@@ -83,7 +83,7 @@ clean(const char *name, char *to, struct err *e)
 		if (len == 2 && p[0] == '.' && p[1] == '.') {
 			while (n > 0 && to[--n] != '/')
 				;
-		} else if (len > NAME_MAX) {
+		} else if (len > NAME_MAX + (strncmp(p, WH, strlen(WH)) == 0 ? strlen(WH) : 0)) {
 			return err_set(e, ERR_INVALID_ARGUMENT,
 			    "a part of its name is longer than %d bytes", NAME_MAX);
 		} else if (len > 0 && !(len == 1 && p[0] == '.')) {
@@ -104,14 +104,6 @@ clean(const char *name, char *to, struct err *e)
 
 /* --- attributes ---------------------------------------------------------------------------------- */
 
-static bool
-xattr_wanted(const char *name)
-{
-	if (strncmp(name, "user.", 5) == 0)
-		return strncmp(name, "user.overlay.", 13) != 0;
-	return strcmp(name, "security.capability") == 0;
-}
-
 static int
 take_xattrs(struct tar *t, struct archive_entry *ent, struct layer_meta *m, struct err *e)
 {
@@ -121,7 +113,7 @@ take_xattrs(struct tar *t, struct archive_entry *ent, struct layer_meta *m, stru
 
 	(void)archive_entry_xattr_reset(ent);
 	while (archive_entry_xattr_next(ent, &name, &value, &n) == ARCHIVE_OK) {
-		if (name == NULL || !xattr_wanted(name))
+		if (name == NULL || !xattr_kept(name))
 			continue;
 		if (m->nxattrs == XATTRS_MAX)
 			return err_set(e, ERR_RESOURCE_EXHAUSTED,
@@ -136,6 +128,7 @@ take_xattrs(struct tar *t, struct archive_entry *ent, struct layer_meta *m, stru
 	return 0;
 }
 
+/* Of -4.75, libarchive says -4 and .75. */
 static struct timespec
 time_of(int64_t s, long ns)
 {
@@ -143,6 +136,10 @@ time_of(int64_t s, long ns)
 
 	if (ns < 0 || ns >= 1000000000)
 		ts.tv_nsec = 0;
+	if (ts.tv_sec < 0 && ts.tv_nsec > 0) {
+		ts.tv_sec--;
+		ts.tv_nsec = 1000000000 - ts.tv_nsec;
+	}
 	return ts;
 }
 
