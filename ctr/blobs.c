@@ -354,6 +354,10 @@ int
 blob_refer_manifest(struct ctr *c, const struct oci_desc *d, const struct oci_doc *doc,
     const struct digest *chain_id, struct err *e)
 {
+	static const char *const snapshotters[] = {
+#define SNAPSHOTTER(NAME, name, doc) "snapshot." #name,
+#include "schemas/snapshotters.def"
+	};
 	struct refer ref;
 	int r;
 
@@ -363,8 +367,9 @@ blob_refer_manifest(struct ctr *c, const struct oci_desc *d, const struct oci_do
 	r = refer_end(&ref, c, e);
 	if (r < 0 || chain_id == NULL)
 		return r;
-	refer_begin(&ref, &doc->config, 1);
-	refer_to(&ref, "snapshot.overlay", chain_id);
+	refer_begin(&ref, &doc->config, COUNT(snapshotters));
+	for (unsigned i = 0; i < COUNT(snapshotters); i++)
+		refer_to(&ref, snapshotters[i], chain_id);
 	return refer_end(&ref, c, e);
 }
 

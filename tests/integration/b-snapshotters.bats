@@ -108,13 +108,15 @@ cleanup()
 	ROOT=$T/x/root coffer_start
 	images_make "$T/images" wide 2>/dev/null
 	ok ctr images import --snapshotter native --index-name wide:1 "$T/images"
+	ok ctr gc
+	ok ctr snapshots list -q --snapshotter native
+	[[ ${#lines[@]} == 1 ]] # the image holds its layer, whose ever it is
+	ok ctr containers create --snapshotter native wide:1 first
 	sync -f "$T/x" && before=$(df --output=used "$T/x" | tail -n 1)
 	ok ctr containers create --snapshotter native wide:1 shared
 	sync -f "$T/x" && after=$(df --output=used "$T/x" | tail -n 1)
-	ok ctr snapshots list "kind==active" -q
-	assert_is shared
 	((after - before < 8192)) || fail "$((after - before)) KiB for a copy"
-	ok ctr containers delete shared
+	ok ctr containers delete first shared
 	coffer_stop
 	umount "$T/x"
 }
