@@ -23,6 +23,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
+#include "lib/oci/digest.h"
 
 struct layer_xattr {
 	const char *name;
@@ -65,13 +66,12 @@ struct sink_ops {
 	int (*link)(struct sink *s, const char *path, const char *target, struct err *e);
 	int (*whiteout)(struct sink *s, const char *path, struct err *e);
 	int (*opaque)(struct sink *s, const char *folder, struct err *e);
-	/* After the last entry; then usage and implied can be asked for. */
-	int (*finish)(struct sink *s, struct err *e);
+	/* After the last entry; diff_id names what was put in. sync: everything is on disk when this returns.
+	 * Then usage and implied can be asked for. */
+	int (*finish)(struct sink *s, const struct digest *diff_id, bool sync, struct err *e);
 	void (*usage)(const struct sink *s, struct layer_usage *ret);
 	/* Appends the paths of implied folders, each with its NUL; -1 when out's limit is reached. */
 	int (*implied)(const struct sink *s, struct buf *out);
-	/* Everything is on disk when this returns. */
-	int (*sync)(struct sink *s, struct err *e);
 };
 
 #endif

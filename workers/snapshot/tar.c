@@ -393,7 +393,5 @@ tar_unpack(
 	if (archive_read_open(in, t, NULL, read_block, NULL) != ARCHIVE_OK)
 		return archive_err(t, in, e);
 	r = all(t, e);
-	if (r == 0)
-		r = drain(t, e);
-	return r < 0 ? r : to->ops->finish(to, e);
+	return r < 0 ? r : drain(t, e);
 }

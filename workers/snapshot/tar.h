@@ -35,7 +35,7 @@ struct tar_limits {
 /* Gives the next piece of the tar: *ret_block valid until the next call; 0 at the end, -1 with e. */
 typedef ssize_t tar_next_fn(void *arg, const void **ret_block, struct err *e);
 
-/* Reads next to its end and fills to (finish is called). Needs a UTF-8 LC_CTYPE. Errors:
+/* Reads next to its end and puts all entries into to (which is not finished then). Needs a UTF-8 LC_CTYPE. Errors:
  * invalid_argument for what the archive says, resource_exhausted for limits and a full disk. */
 int tar_unpack(
     tar_next_fn *next, void *arg, struct sink *to, const struct tar_limits *limits, struct err *e);

@@ -427,9 +427,11 @@ tree_opaque(struct sink *s, const char *dir_path, struct err *e)
 /* --- the end ------------------------------------------------------------------------------------- */
 
 static int
-tree_finish(struct sink *s, struct err *e)
+tree_finish(struct sink *s, const struct digest *diff_id, bool sync, struct err *e)
 {
 	struct tree *t = tree_of(s);
+
+	(void)diff_id;
 	for (size_t at = 0; at < t->times.len;) {
 		AUTO(fd_close) int fd = -1;
 		struct folder_time f;
@@ -442,9 +444,9 @@ tree_finish(struct sink *s, struct err *e)
 		if (fd >= 0 && futimens(fd, f.times) < 0) /* not there: replaced later on */
 			return err_sys(e, errno, "set times of %s", path);
 	}
-	if (!t->recount)
-		return 0;
-	return tree_count(t->root, &t->usage.bytes, &t->usage.inodes, e);
+	if (t->recount && tree_count(t->root, &t->usage.bytes, &t->usage.inodes, e) < 0)
+		return -(int)e->code;
+	return sync && syncfs(t->root) < 0 ? err_sys(e, errno, "bring the layer to disk") : 0;
 }
 
 static void
@@ -464,12 +466,6 @@ tree_implied(const struct sink *s, struct buf *out)
 	return 0;
 }
 
-static int
-tree_sync(struct sink *s, struct err *e)
-{
-	return syncfs(tree_of(s)->root) < 0 ? err_sys(e, errno, "bring the layer to disk") : 0;
-}
-
 static const struct sink_ops ops = { .folder = tree_folder,
 	.symlink = tree_symlink,
 	.node = tree_node,
@@ -481,5 +477,4 @@ static const struct sink_ops ops = { .folder = tree_folder,
 	.opaque = tree_opaque,
 	.finish = tree_finish,
 	.usage = tree_usage,
-	.implied = tree_implied,
-	.sync = tree_sync };
+	.implied = tree_implied };

@@ -202,13 +202,13 @@ unpack_run(int blob, struct follow *f, struct sink *to, const struct unpack_limi
 		r = pump(g, to, limits, e);
 	if (r < 0)
 		return r;
+	hasher_digest(g->hash, &ret->diff_id);
+	r = to->ops->finish(to, &ret->diff_id, sync, e);
+	if (r < 0)
+		return r;
 	if (to->ops->implied(to, implied) < 0)
 		return err_set(e, ERR_RESOURCE_EXHAUSTED,
 		    "too many folders that the archive uses without naming them");
-	r = sync ? to->ops->sync(to, e) : 0;
-	if (r < 0)
-		return r;
-	hasher_digest(g->hash, &ret->diff_id);
 	to->ops->usage(to, &ret->usage);
 	ret->offset = inflate_offset(g->in);
 	return 0;
