@@ -16,14 +16,14 @@ setup_file()
 }
 teardown_file() { harness_down; }
 
-# A small layer below one of 3 MiB in 48 files that do not compress: three seconds at a megabyte a second.
+# A small layer below one of 2 MiB in 32 files that do not compress: two seconds at a megabyte a second.
 images_make_drips()
 {
 	local n
 	mkdir -p drips-1 drips-2/files
 	echo low >drips-1/low
 	openssl enc -aes-128-ctr -K "$(printf %032d 77)" -iv 0 -in /dev/zero 2>/dev/null |
-	    head -c $((3 << 20)) | split -b 65536 -d -a 3 - drips-2/files/f
+	    head -c $((2 << 20)) | split -b 65536 -d -a 3 - drips-2/files/f
 	"$oci" image "$layout" drips --config '{"Env":["PATH=/bin"],"Cmd":["sh"]}' \
 	    "$(images_layer gzip drips-1)" "$(images_layer gzip drips-2)"
 }
@@ -54,7 +54,7 @@ tree_right()
 	found=$(find "$ROOT/snapshot/" -path '*/files/f000' -printf '%h\n')
 	[[ $(wc -l <<<"$found") == 1 ]] || fail "trees: $found" || return 1
 	cat "$found"/f* | cmp - <(openssl enc -aes-128-ctr -K "$(printf %032d 77)" -iv 0 -in /dev/zero 2>/dev/null |
-	    head -c $((3 << 20)))
+	    head -c $((2 << 20)))
 }
 no_snapshots() { [[ -z $(ctr snapshots list -q) ]]; }
 removed()
@@ -69,11 +69,29 @@ removed()
 	wait_until 10 appearing 12
 	came=$(evil_sent '/v2/slow/drips/blobs/')
 	! pull_ended || fail "it is through already"
-	((came < (3 << 20))) || fail "$came bytes had come"
-	echo "# 12 of 48 files behind $came bytes" >&3
-	wait_until 10 appearing 47
+	((came < (2 << 20))) || fail "$came bytes had come"
+	echo "# 12 of 32 files behind $came bytes" >&3
+	wait_until 10 appearing 31
 	pull_went
 	tree_right
+	removed "$EVIL/slow/drips:latest"
+}
+
+@test "the child that unpacks is in its cell" {
+	local pid status
+	start_pull "$EVIL/slow/drips"
+	wait_until 10 appearing 4
+	pid=$(pgrep -x coffer-unpack)
+	status=$(</proc/"$pid"/status)
+	grep -qE '^Seccomp:\s2$' <<<"$status" || fail "$status"
+	grep -qE '^NoNewPrivs:\s1$' <<<"$status" || fail "$status"
+	# chown, dac_override, fowner, fsetid, sys_admin, mknod, setfcap
+	grep -qE '^CapPrm:\s000000008820001b$' <<<"$status" || fail "$status"
+	[[ $(readlink "/proc/$pid/ns/net") != $(readlink "/proc/$(worker_pid snapshot)/ns/net") ]]
+	[[ -z $(find "/proc/$pid/root/" -maxdepth 1 -name etc) && -d /proc/$pid/root/files ]]
+	(($(find "/proc/$pid/fd" -type l | wc -l) < 12)) || fail "$(ls -l "/proc/$pid/fd")"
+	[[ -z $(find "/proc/$pid/fd" -lname 'socket:*') ]] || fail "$(ls -l "/proc/$pid/fd")"
+	pull_went
 	removed "$EVIL/slow/drips:latest"
 }
 
@@ -87,7 +105,7 @@ removed()
 	ok ctr --namespace other images pull "$EVIL/slow/drips"
 	pull_went one
 	pull_went two
-	(($(evil_sent '/v2/slow/drips/blobs/') < (3 << 20) + 100000)) || fail "downloaded twice"
+	(($(evil_sent '/v2/slow/drips/blobs/') < (2 << 20) + 100000)) || fail "downloaded twice"
 	(($(unpacks) == before + 2)) || fail "unpacked $(($(unpacks) - before)) layers of two"
 	tree_right
 	ok ctr --namespace other images remove "$EVIL/slow/drips:latest"
@@ -127,7 +145,7 @@ removed()
 
 @test "content killed in the middle: the pull goes on, and its layer is whole" {
 	local n
-	for n in 4 20 40; do
+	for n in 4 24; do
 		start_pull "$EVIL/slow/drips"
 		wait_until 10 appearing "$n"
 		kill_worker content
@@ -139,7 +157,7 @@ removed()
 
 @test "snapshot killed in the middle: the pull goes on, and its layer is whole" {
 	local n
-	for n in 4 20 40; do
+	for n in 4 24; do
 		start_pull "$EVIL/slow/drips"
 		wait_until 10 appearing "$n"
 		kill_worker snapshot

@@ -26,6 +26,7 @@
 #include "lib/base/fdpass.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "workers/snapshot/cell.h"
 #include "workers/snapshot/follow.h"
 #include "workers/snapshot/diff.h"
 #include "workers/snapshot/nursery.h"
@@ -100,6 +101,20 @@ limit(int what, uint64_t most)
 	(void)setrlimit(what, &r);
 }
 
+static enum cell
+cell_of(uint32_t op)
+{
+	switch (op) {
+	case NURSERY_COUNT:
+	case NURSERY_DIFF:
+		return CELL_LOOK;
+	case NURSERY_EMPTY:
+		return CELL_CLEAR;
+	default:
+		return CELL_MAKE;
+	}
+}
+
 /* The child's cell. root: the descriptor whose folder becomes its root. */
 static int
 confine(int root, const struct nursery_order *o, struct err *e)
@@ -119,9 +134,7 @@ confine(int root, const struct nursery_order *o, struct err *e)
 	limit(RLIMIT_AS, CHILD_MEMORY);
 #endif
 	(void)umask(0);
-	/* A system call filter belongs here: everything is open, from now on only file calls and one
-	 * clone of a thread are needed. */
-	return 0;
+	return cell_enter(cell_of(o->op), e);
 }
 
 /* --- a child ------------------------------------------------------------------------------------- */
@@ -398,7 +411,9 @@ child_died(struct child *c, int status)
 
 		(void)snprintf(text, sizeof(text), "the process that did it was killed by %s (%s)",
 		    sigabbrev_np(signo) == NULL ? "a signal" : sigabbrev_np(signo),
-		    signo == SIGXCPU || signo == SIGXFSZ ? "a limit" : "a fault or somebody");
+		    signo == SIGXCPU || signo == SIGXFSZ ? "a limit"
+		    : signo == SIGSYS			 ? "a system call it may not make"
+							 : "a fault or somebody");
 		fail(c->pipe,
 		    signo == SIGXCPU || signo == SIGXFSZ ? ERR_RESOURCE_EXHAUSTED : ERR_INTERNAL,
 		    text);
@@ -432,6 +447,7 @@ settle_in(struct house *h, int sock)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	pid_t parent = getppid();
+	struct err e = ERR_ZERO;
 	sigset_t set;
 
 	if (sock != FD_PIPE && dup3(sock, FD_PIPE, O_CLOEXEC) < 0)
@@ -442,6 +458,8 @@ settle_in(struct house *h, int sock)
 	if (unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
 		log_warn("layers are unpacked without a network namespace of their own: %s",
 		    strerror(errno));
+	if (cell_prepare(&e) < 0)
+		log_warn("layers are unpacked without a system call filter: %s", e.msg);
 	if (keep_caps(CAP_SYS_CHROOT) < 0)
 		log_warn("nursery: can't reduce capabilities: %s", strerror(errno));
 	die_with_parent(parent); /* behind what changes rights: that clears it */

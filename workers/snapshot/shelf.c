@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@ struct shelf {
 	char *path;	       /* ROOT/snapshot */
 	int base, made, trash; /* descriptors */
 	int kinds[SNAPSHOTTER_COUNT];
+	/* The same folders as they are given to children. Layers hold device nodes, and who unpacks may
+	 * make any: here none can be opened. Nothing can be renamed between these and those above. */
+	int cage_made, cage_kinds[SNAPSHOTTER_COUNT];
 	uint64_t next;
 };
 
@@ -37,8 +41,11 @@ shelf_close(struct shelf **s)
 	fd_close(&(*s)->base);
 	fd_close(&(*s)->made);
 	fd_close(&(*s)->trash);
-	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++)
+	fd_close(&(*s)->cage_made);
+	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
 		fd_close(&(*s)->kinds[i]);
+		fd_close(&(*s)->cage_kinds[i]);
+	}
 	free(*s);
 	*s = NULL;
 }
@@ -88,15 +95,57 @@ see_number(void *arg, const char *name, struct err *e)
 	return 0;
 }
 
+/* ROOT/snapshot as a mount of its own, attached nowhere, where no device can be opened and nothing executed;
+ * the folder itself without the right to make one. */
+static int
+cage_make(const struct shelf *s, int *ret_fd, struct err *e)
+{
+	const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+					       MOUNT_ATTR_NOSUID };
+	AUTO(fd_close) int fd = open_tree(s->base, "", flags);
+
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+		log_warn("layers are unpacked where devices can be opened: %s", strerror(errno));
+		fd_close(&fd);
+		fd = fcntl(s->base, F_DUPFD_CLOEXEC, 0);
+	}
+	if (fd < 0)
+		return err_sys(e, errno, "open folder %s", s->path);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* What is mounted below a snapshotter's folder is seen through that folder only. */
+static bool
+mounts_inside(unsigned kind)
+{
+	return strcmp(kind_names[kind], "erofs") == 0;
+}
+
+static int
+cage_open(struct shelf *s, struct err *e)
+{
+	AUTO(fd_close) int cage = -1;
+	int r = cage_make(s, &cage, e);
+
+	if (r == 0)
+		r = fs_open_dir(cage, "new", 0700, &s->cage_made, e);
+	for (unsigned i = 0; r == 0 && i < SNAPSHOTTER_COUNT; i++)
+		r = fs_open_dir(
+		    mounts_inside(i) ? s->base : cage, kind_names[i], 0700, &s->cage_kinds[i], e);
+	return r;
+}
+
 int
 shelf_open(const char *root, struct shelf **ret, struct err *e)
 {
 	AUTO(shelf_close) struct shelf *s = xcalloc(1, sizeof(*s));
 	int r;
 
-	*s = (struct shelf){ .base = -1, .made = -1, .trash = -1, .next = 1 };
+	*s = (struct shelf){ .base = -1, .made = -1, .trash = -1, .cage_made = -1, .next = 1 };
 	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++)
-		s->kinds[i] = -1;
+		s->kinds[i] = s->cage_kinds[i] = -1;
 	s->path = xasprintf("%s/snapshot", root);
 	if (root[0] != '/' || strpbrk(root, ",:\\\"") != NULL)
 		return err_set(e, ERR_FAILED_PRECONDITION,
@@ -112,6 +161,8 @@ shelf_open(const char *root, struct shelf **ret, struct err *e)
 		if (r == 0)
 			r = each_name(s->kinds[i], see_number, s, e);
 	}
+	if (r == 0)
+		r = cage_open(s, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE(s);
@@ -121,7 +172,7 @@ shelf_open(const char *root, struct shelf **ret, struct err *e)
 int
 shelf_kind_fd(const struct shelf *s, enum snapshotter_id kind)
 {
-	return s->kinds[kind];
+	return s->cage_kinds[kind];
 }
 
 int
@@ -148,7 +199,7 @@ shelf_make(struct shelf *s, char *name, int *ret_fd, struct err *e)
 	(void)snprintf(path, sizeof(path), "%s/fs", name);
 	if (mkdirat(s->made, name, 0700) < 0 || mkdirat(s->made, path, 0755) < 0)
 		return err_sys(e, errno, "make folder new/%s", path);
-	fd = openat(s->made, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(s->cage_made, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0)
 		return err_sys(e, errno, "make folder new/%s", path);
 	*ret_fd = fd_take(&fd);
@@ -173,7 +224,7 @@ shelf_place(struct shelf *s, enum snapshotter_id kind, const char *name, uint64_
 int
 shelf_made_fd(const struct shelf *s, const char *name)
 {
-	return openat(s->made, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(s->cage_made, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 char *
@@ -283,7 +334,7 @@ shelf_fs(const struct shelf *s, enum snapshotter_id kind, uint64_t number)
 	char path[SHELF_NAME_MAX + 8];
 
 	(void)snprintf(path, sizeof(path), "%llu/fs", (unsigned long long)number);
-	return openat(s->kinds[kind], path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(s->cage_kinds[kind], path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 bool

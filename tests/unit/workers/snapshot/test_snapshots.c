@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <sys/sysmacros.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -459,6 +461,24 @@ mounts(void **state)
 	assert_string_equal(rep.mounts.v[0].options.v[i + 1], want);
 }
 
+/* Who unpacks may make any device and open none. */
+static void
+devices_are_nodes_only(void **state)
+{
+	struct fix *f = *state;
+	char name[SHELF_NAME_MAX];
+	AUTO(fd_close) int fd = -1;
+	AUTO(fd_close) int dir = -1;
+
+	assert_int_equal(shelf_make(f->shelf, name, &fd, &f->e), 0);
+	dir = shelf_made_fd(f->shelf, name);
+	assert_int_equal(mknodat(fd, "null", S_IFCHR | 0666, makedev(1, 3)), 0);
+	assert_int_equal(openat(fd, "null", O_RDWR | O_CLOEXEC), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(openat(dir, "fs/null", O_RDWR | O_CLOEXEC), -1);
+	assert_int_equal(errno, EACCES);
+}
+
 static void
 roots_that_options_cannot_name(void **state)
 {
@@ -478,7 +498,7 @@ main(void)
 	const struct CMUnitTest tests[] = { T(layers_are_shared_and_counted), T(parents_stay),
 		T(long_names_have_children_too), T(chains_end_at_opaque_roots), T(keys),
 		T(recovers), T(layers_hold_those_below), T(earlier_rows_are_taken_over), T(folders),
-		T(mounts), T(roots_that_options_cannot_name) };
+		T(mounts), T(devices_are_nodes_only), T(roots_that_options_cannot_name) };
 
 	if (geteuid() != 0) {
 		(void)printf("needs root\n");
