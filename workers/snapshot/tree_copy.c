@@ -20,68 +20,42 @@
 #include "lib/base/auto.h"
 #include "workers/snapshot/inodes.h"
 #include "workers/snapshot/tree.h"
+#include "workers/snapshot/xattrs.h"
 
 #define DEPTH_MAX 2000 /* no path reaches deeper */
 #define MARKS "trusted.overlay."
-#define NAMES_MAX (64 * 1024) /* of a file's attributes; also of one value: the kernel's limits */
 
 struct copy {
 	int top;     /* where paths start */
 	bool clones; /* FICLONE has not failed yet */
 	char *path;  /* of the folder in hand, from top; PATH_MAX bytes */
 	struct inodes linked;
-	char *names, *value; /* NAMES_MAX bytes each */
+	struct xattrs xattrs;
 };
 
 /* --- attributes ---------------------------------------------------------------------------------- */
 
-/* Folders and files have descriptors; of what has none, the name in the working folder. */
+/* Where it is, and its descriptor when it has one: what is neither a file nor a folder has none. */
 struct thing {
-	int fd, dir;
+	int dir;
 	const char *name;
+	int fd;
 };
-
-static ssize_t
-thing_names(const struct thing *t, char *to, size_t n)
-{
-	if (t->fd >= 0)
-		return flistxattr(t->fd, to, n);
-	return fchdir(t->dir) < 0 ? -1 : llistxattr(t->name, to, n);
-}
-
-static ssize_t
-thing_get(const struct thing *t, const char *name, char *to, size_t n)
-{
-	if (t->fd >= 0)
-		return fgetxattr(t->fd, name, to, n);
-	return fchdir(t->dir) < 0 ? -1 : lgetxattr(t->name, name, to, n);
-}
-
-static int
-thing_set(const struct thing *t, const char *name, const char *value, size_t n)
-{
-	if (t->fd >= 0)
-		return fsetxattr(t->fd, name, value, n, 0);
-	return fchdir(t->dir) < 0 ? -1 : lsetxattr(t->name, name, value, n, 0);
-}
 
 static int
 copy_xattrs(struct copy *c, const struct thing *from, const struct thing *to, struct err *e)
 {
-	ssize_t n = thing_names(from, c->names, NAMES_MAX);
+	int r = xattrs_read(&c->xattrs, from->dir, from->name, e);
 
-	if (n < 0)
-		return errno == ENOTSUP ? 0 : err_sys(e, errno, "list attributes");
-	for (const char *name = c->names; name < c->names + n; name += strlen(name) + 1) {
-		ssize_t len;
+	if (r == 0 && fchdir(to->dir) < 0)
+		r = err_sys(e, errno, "enter its folder");
+	for (unsigned i = 0; r == 0 && i < c->xattrs.n; i++) {
+		const struct layer_xattr *x = &c->xattrs.v[i];
 
-		if (strncmp(name, MARKS, strlen(MARKS)) == 0)
-			continue;
-		len = thing_get(from, name, c->value, NAMES_MAX);
-		if (len < 0 || thing_set(to, name, c->value, (size_t)len) < 0)
-			return err_sys(e, errno, "copy attribute %s", name);
+		if (lsetxattr(to->name, x->name, x->value, x->n, 0) < 0)
+			r = err_sys(e, errno, "copy attribute %s", x->name);
 	}
-	return 0;
+	return r;
 }
 
 /* Owner before mode, which it clears; times last. */
@@ -183,15 +157,15 @@ copy_file(struct copy *c, int dir, int to, const char *name, const struct stat *
 		return err_sys(e, errno, "open file");
 	r = copy_bytes(c, in, out, st->st_size, e);
 	return r < 0 ? r
-		     : copy_looks(
-			   c, &(struct thing){ .fd = in }, &(struct thing){ .fd = out }, st, e);
+		     : copy_looks(c, &(struct thing){ dir, name, in },
+			   &(struct thing){ to, name, out }, st, e);
 }
 
 static int
 copy_special(
     struct copy *c, int dir, int to, const char *name, const struct stat *st, struct err *e)
 {
-	const struct thing from = { -1, dir, name }, there = { -1, to, name };
+	const struct thing from = { dir, name, -1 }, there = { to, name, -1 };
 	char target[PATH_MAX];
 	ssize_t n;
 
@@ -306,7 +280,8 @@ copy_folder(struct copy *c, int from, int to, unsigned depth, struct err *e)
 		return r;
 	if (fstat(from, &st) < 0)
 		return err_sys(e, errno, "look at folder");
-	return copy_looks(c, &(struct thing){ .fd = from }, &(struct thing){ .fd = to }, &st, e);
+	return copy_looks(
+	    c, &(struct thing){ from, ".", from }, &(struct thing){ to, ".", to }, &st, e);
 }
 
 static struct copy *
@@ -317,8 +292,6 @@ copy_new(int top)
 	c->top = top;
 	c->clones = true;
 	c->path = xcalloc(1, PATH_MAX);
-	c->names = xcalloc(1, NAMES_MAX);
-	c->value = xcalloc(1, NAMES_MAX);
 	return c;
 }
 
@@ -327,8 +300,7 @@ copy_free(struct copy **c)
 {
 	inodes_free(&(*c)->linked);
 	free((*c)->path);
-	free((*c)->names);
-	free((*c)->value);
+	xattrs_free(&(*c)->xattrs);
 	free_ptr(c);
 }
 
@@ -415,12 +387,12 @@ apply_entry(struct copy *c, int layer, int to, const char *name, unsigned depth,
 static int
 drop_xattrs(struct copy *c, int folder, struct err *e)
 {
-	ssize_t n = flistxattr(folder, c->names, NAMES_MAX);
+	int r = xattrs_read(&c->xattrs, folder, ".", e);
 
-	for (const char *name = c->names; n > 0 && name < c->names + n; name += strlen(name) + 1)
-		if (fremovexattr(folder, name) < 0)
-			return err_sys(e, errno, "remove attribute %s", name);
-	return n < 0 && errno != ENOTSUP ? err_sys(e, errno, "list attributes") : 0;
+	for (unsigned i = 0; r == 0 && i < c->xattrs.n; i++)
+		if (fremovexattr(folder, c->xattrs.v[i].name) < 0)
+			r = err_sys(e, errno, "remove attribute %s", c->xattrs.v[i].name);
+	return r;
 }
 
 /* The looks of a folder are the layer's, and taken first: what is moved out of it changes its times. */
@@ -444,7 +416,8 @@ apply_folder(struct copy *c, int layer, int to, unsigned depth, struct err *e)
 		r = drop_xattrs(c, to, e);
 	if (r < 0)
 		return r;
-	return copy_looks(c, &(struct thing){ .fd = layer }, &(struct thing){ .fd = to }, &st, e);
+	return copy_looks(
+	    c, &(struct thing){ layer, ".", layer }, &(struct thing){ to, ".", to }, &st, e);
 }
 
 int

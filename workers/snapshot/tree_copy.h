@@ -3,8 +3,8 @@
  * tree_copy - whole trees out of others: for snapshots that lean on nothing below them.
  *
  * Trees hold what archives held: nothing is followed, and everything is relative to descriptors. Blocks
- * are shared where the filesystem can (FICLONE). Files with several names stay such, holes stay holes;
- * marks of overlayfs are not taken over.
+ * are shared where the filesystem can (FICLONE). Files with several names stay such, holes stay holes; of
+ * attributes those are taken over that layers have (xattrs.h). Changes the working folder.
  */
 #ifndef CF_SNAPSHOT_TREE_COPY_H
 #define CF_SNAPSHOT_TREE_COPY_H
