@@ -128,7 +128,9 @@ verb_fn containers_create, containers_start, containers_list, containers_info, c
     containers_stop, containers_kill, containers_delete;
 verb_fn run_run, run_exec, run_attach, run_remove_after;
 verb_fn tasks_list, tasks_kill, tasks_delete, tasks_ps, tasks_pause, tasks_resume, tasks_wait;
-verb_fn snapshots_list;
+verb_fn snapshots_list, snapshots_tree, snapshots_info, snapshots_usage, snapshots_prepare,
+    snapshots_view, snapshots_commit, snapshots_mounts, snapshots_diff, snapshots_label,
+    snapshots_unpack, snapshots_delete;
 verb_fn plugins_list;
 verb_fn content_list, content_active, content_get, content_ingest, content_abort, content_delete,
     content_label, content_edit, content_verify;

@@ -62,6 +62,30 @@ static const struct opt snapshotter_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt usage_opts[] = {
+	{ "bytes", 'b', OPT_FLAG, NULL, "Sizes in bytes.", NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json: an array.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt prepare_opts[] = {
+	{ "target", 't', OPT_TEXT, "FOLDER", "Print the commands that mount it there.", NULL },
+	{ "mounts", 0, OPT_FLAG, NULL, "Print its mounts as JSON.", NULL },
+	{ .name = NULL },
+};
+
+static const struct opt diff_opts[] = {
+	{ "media-type", 0, OPT_TEXT, "TYPE",
+	    "Of the layer: application/vnd.oci.image.layer.v1.tar, +gzip (the default) or +zstd, "
+	    "or "
+	    "application/vnd.docker.image.rootfs.diff.tar or .tar.gzip.",
+	    NULL },
+	{ "ref", 0, OPT_TEXT, "REF", "Name of the blob on its way. Default: made up.", NULL },
+	{ "keep", 0, OPT_FLAG, NULL, "Keep the blob in the content store.", NULL },
+	{ "label", 0, OPT_LIST, "KEY=VALUE", "Put a label on the blob.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt push_opts[] = {
 	{ "quiet", 'q', OPT_FLAG, NULL, "Print only the name when it is there.", NULL },
 	{ "format", 0, OPT_TEXT, "FORMAT",
@@ -317,7 +341,7 @@ const struct group groups[] = {
 	{ "images", "image|i", "manage images" },
 	{ "containers", "container|c", "manage containers" },
 	{ "tasks", "task|t", "manage the processes of containers" },
-	{ "snapshots", "snapshot", "look at snapshots" },
+	{ "snapshots", "snapshot", "look at snapshots and work with them" },
 	{ "content", NULL, "work with the content store" },
 	{ "plugins", "plugin", "look at what can be chosen from" },
 	{ "leases", "lease", "hold content against garbage collection" },
@@ -946,6 +970,136 @@ const struct verb verbs[] = {
 	    .opts = { list_opts, snapshotter_opts },
 	    .max_args = MANY,
 	    .run = snapshots_list },
+	{ .group = "snapshots",
+	    .name = "tree",
+	    .args = "",
+	    .brief = "show what stands on what",
+	    .text = "Shows the snapshots of the namespace as trees: below each one those that were "
+		    "made from it.",
+	    .examples = "ctr snapshots tree\nctr snapshots tree --snapshotter native",
+	    .opts = { snapshotter_opts },
+	    .run = snapshots_tree },
+	{ .group = "snapshots",
+	    .name = "info",
+	    .args = "KEY",
+	    .brief = "show a snapshot",
+	    .text = "Shows a snapshot as JSON: its kind, parent, labels and times.",
+	    .examples = "ctr snapshots info my-container | jq .Parent",
+	    .opts = { snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = snapshots_info },
+	{ .group = "snapshots",
+	    .name = "usage",
+	    .args = "[KEY...]",
+	    .brief = "show what snapshots take on disk",
+	    .text = "Shows the bytes that each snapshot takes on disk without what it stands on, a "
+		    "file with several names once, and its inodes. Without keys: all of them.",
+	    .examples = "ctr snapshots usage\nctr snapshots usage -b my-container",
+	    .opts = { usage_opts, snapshotter_opts },
+	    .max_args = MANY,
+	    .run = snapshots_usage },
+	{ .group = "snapshots",
+	    .name = "prepare",
+	    .args = "KEY [PARENT]",
+	    .brief = "make a snapshot to write to",
+	    .text = "Makes an active snapshot, empty or on top of a committed one, and prints its "
+		    "key; with --target the commands that mount it. Nothing but "
+		    "ctr snapshots delete takes it away again.",
+	    .examples = "ctr snapshots prepare work sha256:...\n"
+			"ctr snapshots prepare -t /mnt work sha256:... | sh",
+	    .opts = { prepare_opts, snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = 2,
+	    .run = snapshots_prepare },
+	{ .group = "snapshots",
+	    .name = "view",
+	    .args = "KEY [PARENT]",
+	    .brief = "make a snapshot to read from",
+	    .text =
+		"Makes a read-only snapshot of a committed one, and prints its key; with "
+		"--target the commands that mount it. Nothing but ctr snapshots delete takes it "
+		"away again.",
+	    .examples = "ctr snapshots view -t /mnt look sha256:... | sh",
+	    .opts = { prepare_opts, snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = 2,
+	    .run = snapshots_view },
+	{ .group = "snapshots",
+	    .name = "commit",
+	    .args = "KEY ACTIVE",
+	    .brief = "turn an active snapshot into a committed one",
+	    .text = "The active snapshot becomes a committed one by the name of KEY, on which "
+		    "others can stand; unmount it first. It stays until it is deleted.",
+	    .examples = "ctr snapshots commit mine work",
+	    .opts = { snapshotter_opts },
+	    .min_args = 2,
+	    .max_args = 2,
+	    .run = snapshots_commit },
+	{ .group = "snapshots",
+	    .name = "mounts",
+	    .also = "m|mount",
+	    .args = "FOLDER KEY",
+	    .brief = "print the commands that mount a snapshot",
+	    .text = "Prints the commands that mount an active snapshot or a view at the folder. "
+		    "They are not executed.",
+	    .examples = "ctr snapshots mounts /mnt work | sh",
+	    .opts = { snapshotter_opts },
+	    .min_args = 2,
+	    .max_args = 2,
+	    .run = snapshots_mounts },
+	{ .group = "snapshots",
+	    .name = "diff",
+	    .args = "A [B]",
+	    .brief = "write what changed as a layer",
+	    .text =
+		"Writes the layer of what changed to stdout: from A's parent to A, or from A to "
+		"B. The same trees give the same bytes.",
+	    .examples = "ctr snapshots diff my-container | tar -tz\n"
+			"ctr snapshots diff --media-type application/vnd.oci.image.layer.v1.tar a "
+			"b >layer.tar",
+	    .opts = { diff_opts, snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = 2,
+	    .run = snapshots_diff },
+	{ .group = "snapshots",
+	    .name = "label",
+	    .args = "KEY [LABEL=VALUE...]",
+	    .brief = "show or change labels",
+	    .text =
+		"Sets labels of a snapshot, or takes away those without a value, and prints all "
+		"it has.",
+	    .examples = "ctr snapshots label work purpose=test\nctr snapshots label work purpose=",
+	    .opts = { snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = snapshots_label },
+	{ .group = "snapshots",
+	    .name = "unpack",
+	    .args = "IMAGE",
+	    .brief = "unpack the layers of an image",
+	    .text = "Unpacks the layers of an image, by digest or name, that are not unpacked yet, "
+		    "and prints its name.",
+	    .examples = "ctr snapshots unpack sha256:...\n"
+			"ctr snapshots unpack --snapshotter native busybox",
+	    .opts = { snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = 1,
+	    .run = snapshots_unpack },
+	{ .group = "snapshots",
+	    .name = "delete",
+	    .also = "del|remove|rm",
+	    .args = "KEY...",
+	    .brief = "delete snapshots",
+	    .text =
+		"Deletes snapshots on which no other stands. They are gone at once; their files "
+		"go in the background.",
+	    .examples = "ctr snapshots delete work",
+	    .exits = EXITS_EACH,
+	    .opts = { snapshotter_opts },
+	    .min_args = 1,
+	    .max_args = MANY,
+	    .run = snapshots_delete },
 	{ .group = "plugins",
 	    .name = "list",
 	    .also = "ls",

@@ -3,34 +3,13 @@
 # b-archives - images as files: import and export, with skopeo, umoci, buildah and containerd as peers.
 
 load ../lib/harness.bash
+load ../lib/peer.bash
 
 setup_file() { harness_up; }
 teardown_file()
 {
 	peer_stop
 	harness_down
-}
-
-# A containerd of this file's own, for what it reads and writes.
-peer_start()
-{
-	mkdir -p "$T/peer"
-	printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$T/peer.toml"
-	containerd --config "$T/peer.toml" --root "$T/peer/root" --state "$T/peer/state" \
-	    --address "$T/peer/sock" </dev/null >"$T/peer.log" 2>&1 3>&- &
-	echo $! >"$T/peer.pid"
-	disown
-	wait_until 20 peer version
-}
-peer() { /usr/bin/ctr --address "$T/peer/sock" "$@" 3>&-; }
-peer_stop()
-{
-	local pid
-
-	pid=$(cat "$T/peer.pid" 2>/dev/null) || return 0
-	kill "$pid" 2>/dev/null || true
-	rm -f "$T/peer.pid"
-	wait_until 10 gone "$pid"
 }
 
 digest_of() { ctr images list --format json | jq -r --arg n "$1" '.[] | select(.name == $n) | .target.digest'; }

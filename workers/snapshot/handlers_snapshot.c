@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handlers_snapshot - prepare, commit, mounts, get, list, update, usage, users, remove.
+ * handlers_snapshot - prepare, commit, mounts, get, list, update, usage, diff, users, remove.
  *
  * Prepare: folder in new/, rename, then the row; a crash between leaves a folder without a row, which
  * the next start drops. Commit: a child brings the folder to disk and counts, then one transaction turns
@@ -112,7 +112,7 @@ prepare_check(struct txn *t, struct call *c, const struct snapshotter *sn,
 	if (r < 0)
 		return r;
 	if (snapshots_has(t, call_ns(c), sn->name, req->key))
-		return err_set(e, ERR_ALREADY_EXISTS, "snapshot %s", req->key);
+		return err_set(e, ERR_ALREADY_EXISTS, "there is a snapshot %s already", req->key);
 	*ret_top = 0;
 	if (req->parent == NULL)
 		return 0;
@@ -315,7 +315,8 @@ commit_check(
 		    "snapshot %s is a %s one: only an active one can be committed",
 		    ident_show(m->req->key, shown, sizeof(shown)), ret->snapshot->kind);
 	if (snapshots_has(t, ns, sn, m->req->name))
-		return err_set(e, ERR_ALREADY_EXISTS, "snapshot %s", m->req->name);
+		return err_set(
+		    e, ERR_ALREADY_EXISTS, "there is a snapshot %s already", m->req->name);
 	return 0;
 }
 
@@ -537,6 +538,16 @@ snapshot_on_snapshot_update(struct snapshot_state *s, struct call *c,
 	return call_commit(c, &t, rep, e);
 }
 
+/* --- diff ---------------------------------------------------------------------------------------- */
+
+int
+snapshot_on_snapshot_diff(struct snapshot_state *s, struct call *c,
+    const struct snapshot_diff_req *req, struct snapshot_diff_rep *rep, struct err *e)
+{
+	(void)rep;
+	return diffs_add(s, c, req, e);
+}
+
 /* --- users --------------------------------------------------------------------------------------- */
 
 static int
@@ -554,20 +565,24 @@ resolve_in(struct snapshot_state *s, const struct snapshotter *sn, const uint64_
 	return oci_user_resolve(ref, passwd, group, ret, e);
 }
 
-/* All folders of the snapshot, its own first. Returns how many. */
-static int
-folders_of(
-    struct txn *t, struct call *c, const struct snapshot_row *row, uint64_t *numbers, struct err *e)
+int
+snapshot_folders(struct txn *t, struct call *c, const struct snapshotter *sn,
+    const struct snapshot_row *row, bool below, uint64_t *numbers, struct err *e)
 {
-	const struct snapshot *snap = row->snapshot;
-	int n;
+	struct arena *a = call_arena(c);
+	bool view = strcmp(row->snapshot->kind, "view") == 0;
+	int own = 0, n;
 
-	if (is_committed(row))
-		return layers_chain(t, snap->snapshotter, snapshots_layer(row), call_arena(c),
-		    numbers, LOWERS_MAX, e);
-	numbers[0] = row->number;
-	n = snapshots_below(t, call_ns(c), row, call_arena(c), numbers + 1, LOWERS_MAX, e);
-	return n < 0 ? n : n + 1;
+	if (is_committed(row) && !below) {
+		n = layers_chain(t, sn->name, snapshots_layer(row), a, numbers, LOWERS_MAX, e);
+	} else {
+		if (!below && !(sn->whole && view)) /* which has nothing of its own */
+			numbers[own++] = row->number;
+		n = snapshots_below(t, call_ns(c), row, a, numbers + own, LOWERS_MAX, e);
+	}
+	if (n < 0)
+		return n;
+	return sn->whole && own + n > 1 ? 1 : own + n; /* the topmost has the others in it */
 }
 
 int
@@ -586,10 +601,8 @@ snapshot_on_user_resolve(struct snapshot_state *s, struct call *c,
 	if ((r = oci_user_parse(req->user == NULL ? "" : req->user, &ref, e)) < 0 ||
 	    (r = store_read(s->store, &t, e)) < 0 ||
 	    (r = row_get(s, t, c, req->snapshotter, req->key, &sn, &row, e)) < 0 ||
-	    (r = folders_of(t, c, &row, numbers, e)) < 0)
+	    (r = snapshot_folders(t, c, sn, &row, false, numbers, e)) < 0)
 		return r;
-	if (sn->whole && r > 0)
-		r = 1; /* the topmost has the others in it */
 	r = resolve_in(s, sn, numbers, (unsigned)r, &ref, user, e);
 	if (r < 0)
 		return err_wrap(e, "snapshot %s", row.snapshot->key);

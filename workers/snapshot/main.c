@@ -77,6 +77,7 @@ snapshot_open(struct worker *w, void **ret_state, struct err *e)
 	s->worker = w;
 	TAILQ_INIT(&s->layers);
 	TAILQ_INIT(&s->chores);
+	TAILQ_INIT(&s->diffs);
 	TAILQ_INIT(&s->cleanups);
 	*ret_state = s;
 	return 0;
@@ -210,6 +211,7 @@ snapshot_close(void *state)
 	nursery_free(&s->nursery);
 	layers_free(s);
 	chores_free(s);
+	diffs_free(s);
 	trash_free(s);
 	store_close(&s->store);
 	shelf_close(&s->shelf);
@@ -219,7 +221,7 @@ snapshot_close(void *state)
 static void
 snapshot_cancelled(void *state, struct call *c)
 {
-	if (!layers_cancelled(state, c) && !chore_cancelled(state, c))
+	if (!layers_cancelled(state, c) && !chore_cancelled(state, c) && !diffs_cancelled(state, c))
 		(void)trash_cancelled(state, c);
 }
 

@@ -20,6 +20,7 @@
 TAILQ_HEAD(layer_jobs, layer_job);
 TAILQ_HEAD(chores, chore);
 TAILQ_HEAD(cleanups, cleanup);
+TAILQ_HEAD(diff_jobs, diff_job);
 
 struct snapshot_state {
 	struct worker *worker;
@@ -37,6 +38,8 @@ struct snapshot_state {
 	struct nursery_job *sweeping; /* trash.c */
 	bool sweep_again;
 	struct cleanups cleanups;
+	struct diff_jobs diffs; /* diffs.c */
+	unsigned diffing;
 };
 
 /* layers.c: layers being unpacked, and who waits for them. */
@@ -74,6 +77,17 @@ struct chore_ask {
 int chore_add(struct snapshot_state *s, struct call *c, const struct chore_ask *ask);
 bool chore_cancelled(struct snapshot_state *s, struct call *c);
 void chores_free(struct snapshot_state *s);
+
+/* handlers_snapshot.c: the folders whose stack is a snapshot's tree, or that of what is below it, nearest
+ * first. Returns how many, LOWERS_MAX + 1 at most. */
+int snapshot_folders(struct txn *t, struct call *c, const struct snapshotter *sn,
+    const struct snapshot_row *row, bool below, uint64_t *numbers, struct err *e);
+
+/* diffs.c: what changed, as a blob. */
+int diffs_add(
+    struct snapshot_state *s, struct call *c, const struct snapshot_diff_req *req, struct err *e);
+bool diffs_cancelled(struct snapshot_state *s, struct call *c);
+void diffs_free(struct snapshot_state *s);
 
 /* trash.c: deletes what is in the trash, in the background; snapshot_cleanup waits for that. */
 void trash_kick(struct snapshot_state *s);

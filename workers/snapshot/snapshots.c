@@ -69,8 +69,8 @@ snapshots_get(struct txn *t, const char *ns, const char *sn, const char *key, st
 	row_key(&k, ns, sn, key);
 	r = store_get(t, TABLE_SNAPSHOTS, &k, &snapshot_row_schema, a, ret, e);
 	if (r == -ERR_NOT_FOUND)
-		return err_set(
-		    e, ERR_NOT_FOUND, "snapshot %s", ident_show(key, shown, sizeof(shown)));
+		return err_set(e, ERR_NOT_FOUND, "there is no snapshot %s",
+		    ident_show(key, shown, sizeof(shown)));
 	return r;
 }
 
