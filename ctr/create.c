@@ -41,6 +41,12 @@ const struct opt create_opts[] = {
 	    "Run it with this: runc, crun, an absolute path, or a shim as io.containerd.NAME.v2. "
 	    "Default: the first that works here.",
 	    NULL },
+	{ "uidmap", 0, OPT_LIST, "CONTAINER:HOST:SIZE",
+	    "Run it in a user namespace, where ids from CONTAINER on are those from HOST on "
+	    "outside; 0:100000:65536.",
+	    NULL },
+	{ "gidmap", 0, OPT_LIST, "CONTAINER:HOST:SIZE",
+	    "The same for groups. Default: as --uidmap, and the other way round.", NULL },
 	{ "read-only", 0, OPT_FLAG, NULL, "Make its root filesystem read-only.", NULL },
 	{ "privileged", 0, OPT_FLAG, NULL,
 	    "All capabilities and devices, no seccomp, nothing masked: as good as root on the "
@@ -233,6 +239,8 @@ create_request(
 		.net_host = opts_flag(o, "net-host"),
 		.privileged = opts_flag(o, "privileged"),
 		.read_only = opts_flag(o, "read-only"),
+		.uidmap = opts_list(o, "uidmap"),
+		.gidmap = opts_list(o, "gidmap"),
 		.tty = opts_flag(o, "tty"),
 		.stdin_open = opts_flag(o, "interactive") || opts_flag(o, "tty"),
 		.cap_add = opts_list(o, "cap-add"),

@@ -5,9 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
@@ -29,8 +33,8 @@ struct layering {
 	const char *lowerdir; /* as it was given */
 	struct layer *v;      /* topmost lower first, then upper and work */
 	size_t n, nlowers;
-	unsigned lying; /* clones that lie at path for now */
-	bool shifted;	/* the names no longer say which mount is meant */
+	unsigned lying;		   /* clones that lie at path for now */
+	const struct shift *shift; /* NULL: none; else the names do not say which mount is meant */
 };
 
 /* --- options ------------------------------------------------------------------------------------- */
@@ -105,23 +109,42 @@ layers_open(struct layering *l, struct err *e)
 	return 0;
 }
 
-/* The folder dir (of the mount it is on) once more, idmapped, and lying at path. */
-static int
-clone_shifted(struct layering *l, const char *dir, int userns, int *ret, struct err *e)
+int
+layering_shift(int tree, int userns, const char *what, struct err *e)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns };
-	AUTO(fd_close) int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	if (tree < 0 ||
-	    mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return err_set(e,
-		    errno == EINVAL || errno == ENOSYS ? ERR_UNIMPLEMENTED : err_from_errno(errno),
-		    "map the owners of layer %.300s: %s", dir, strerror(errno));
-	if (move_mount(tree, "", AT_FDCWD, l->path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return err_sys(e, errno, "mount layer %.300s", dir);
-	l->lying++;
-	*ret = fd_take(&tree);
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return err_sys(e, errno, "map the owners of %.300s", what);
+	return err_set(e, ERR_UNIMPLEMENTED,
+	    "map the owners of %.300s: its filesystem or this kernel has no idmapped mounts", what);
+}
+
+/* The folder dir, with the mount it is on, once more. */
+static int
+tree_clone(const char *dir, int *ret, struct err *e)
+{
+	int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (tree < 0)
+		return err_sys(e, errno, "layer %.300s", dir);
+	*ret = tree;
 	return 0;
+}
+
+/* A clone gets its owners, and lies at path. What is needed of it was opened before: who has no id in there cannot
+ * be passed by, not even by root. */
+static int
+tree_lay(struct layering *l, int tree, const char *dir, struct err *e)
+{
+	int r = layering_shift(tree, l->shift->userns, dir, e);
+
+	if (r == 0 && move_mount(tree, "", AT_FDCWD, l->path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(e, errno, "mount layer %.300s", dir);
+	l->lying += r == 0;
+	return r;
 }
 
 static int
@@ -132,9 +155,20 @@ reopen(struct layer *y, int tree, const char *name, struct err *e)
 	return y->fd < 0 ? err_sys(e, errno, "layer %.300s", y->name) : 0;
 }
 
+static int
+shift_lower(struct layering *l, struct layer *lower, struct err *e)
+{
+	AUTO(fd_close) int tree = -1;
+	int r;
+
+	if ((r = tree_clone(lower->name, &tree, e)) < 0 || (r = reopen(lower, tree, ".", e)) < 0)
+		return r;
+	return tree_lay(l, tree, lower->name, e);
+}
+
 /* upperdir and workdir must be of one mount: their common folder is cloned. */
 static int
-shift_upper(struct layering *l, struct layer *upper, struct layer *work, int userns, struct err *e)
+shift_upper(struct layering *l, struct layer *upper, struct layer *work, struct err *e)
 {
 	AUTO(fd_close) int tree = -1;
 	const char *u = strrchr(upper->name, '/'), *w = strrchr(work->name, '/');
@@ -147,28 +181,58 @@ shift_upper(struct layering *l, struct layer *upper, struct layer *work, int use
 		    "upperdir %.200s and workdir %.200s: not side by side", upper->name,
 		    work->name);
 	dir = xasprintf("%.*s/", (int)(u - upper->name), upper->name);
-	r = clone_shifted(l, dir, userns, &tree, e);
-	if (r == 0)
-		r = reopen(upper, tree, u + 1, e);
-	return r < 0 ? r : reopen(work, tree, w + 1, e);
+	if ((r = tree_clone(dir, &tree, e)) < 0 || (r = reopen(upper, tree, u + 1, e)) < 0 ||
+	    (r = reopen(work, tree, w + 1, e)) < 0)
+		return r;
+	return tree_lay(l, tree, dir, e);
 }
 
 static int
-layers_shift(struct layering *l, int userns, struct err *e)
+layers_shift(struct layering *l, struct err *e)
 {
 	int r = 0;
 
-	l->shifted = true;
-	for (size_t i = 0; i < l->nlowers && r == 0; i++) {
-		AUTO(fd_close) int tree = -1;
-
-		r = clone_shifted(l, l->v[i].name, userns, &tree, e);
-		if (r == 0)
-			r = reopen(&l->v[i], tree, ".", e);
-	}
+	for (size_t i = 0; i < l->nlowers && r == 0; i++)
+		r = shift_lower(l, &l->v[i], e);
 	if (r == 0 && l->n - l->nlowers == 2)
-		r = shift_upper(l, &l->v[l->nlowers], &l->v[l->nlowers + 1], userns, e);
+		r = shift_upper(l, &l->v[l->nlowers], &l->v[l->nlowers + 1], e);
 	return r;
+}
+
+/* --- who makes it -------------------------------------------------------------------------------- */
+
+/* Overlay keeps the rights of who mounts it, and makes its own files with them. */
+struct guise {
+	bool worn;
+	uid_t uid;
+	gid_t gid;
+};
+
+static struct guise
+guise_take(const struct shift *s)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+	struct guise g = { .worn = s != NULL && syscall(SYS_capget, &head, caps) == 0 };
+
+	if (!g.worn)
+		return g;
+	g.gid = (gid_t)setfsgid(s->gid);
+	g.uid = (uid_t)setfsuid(s->uid);
+	(void)syscall(SYS_capset, &head, caps); /* the kernel takes some away with the uid */
+	return g;
+}
+
+static void
+guise_leave(const struct guise *g)
+{
+	int errnum = errno;
+
+	if (g->worn) {
+		(void)setfsuid(g->uid);
+		(void)setfsgid(g->gid);
+	}
+	errno = errnum;
 }
 
 /* --- the new calls ------------------------------------------------------------------------------- */
@@ -227,7 +291,7 @@ static int
 give_layer(const struct layering *l, const struct layer *y, int fs, struct err *e)
 {
 	AUTO(free_ptr) char *number = xasprintf("/proc/self/fd/%d", y->fd);
-	const char *name = l->shifted || strlen(y->name) > VALUE_MAX ? number : y->name;
+	const char *name = l->shift != NULL || strlen(y->name) > VALUE_MAX ? number : y->name;
 
 	if (fsconfig(fs, FSCONFIG_SET_FD, y->key, NULL, y->fd) == 0 ||
 	    fsconfig(fs, FSCONFIG_SET_STRING, y->key, name, 0) == 0)
@@ -253,6 +317,16 @@ attributes(unsigned long bits)
 	return a;
 }
 
+static int
+create(const struct layering *l, int fs, struct err *e)
+{
+	struct guise g = guise_take(l->shift);
+	int r = fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+
+	guise_leave(&g);
+	return r < 0 ? fs_failed(fs, e, "make the overlay") : 0;
+}
+
 /* A filesystem that is mounted nowhere yet; unimplemented for a kernel that needs mount(2). */
 static int
 new_way(const struct layering *l, int *ret, struct err *e)
@@ -272,8 +346,8 @@ new_way(const struct layering *l, int *ret, struct err *e)
 		r = give_option(fs, l->rest[i], e);
 	for (size_t i = 0; i < l->n && r == 0; i++)
 		r = give_layer(l, &l->v[i], fs, e);
-	if (r == 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		r = fs_failed(fs, e, "make the overlay");
+	if (r == 0)
+		r = create(l, fs, e);
 	if (r < 0)
 		return r;
 	*ret = fsmount(fs, FSMOUNT_CLOEXEC, attributes(l->bits));
@@ -312,13 +386,23 @@ join_all(const struct layering *l, bool by_number, struct buf *data)
 }
 
 static int
+mount_as(const struct layering *l, const char *data, struct err *e)
+{
+	struct guise g = guise_take(l->shift);
+	int r = mount(l->source, l->path, "overlay", l->bits, data);
+
+	guise_leave(&g);
+	return r < 0 ? err_sys(e, errno, "make the overlay") : 0;
+}
+
+static int
 old_way(const struct layering *l, struct err *e)
 {
 	AUTO(buf_free) struct buf data = BUF_ZERO;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	join_all(l, l->shifted, &data);
-	if (data.len >= page && !l->shifted) {
+	join_all(l, l->shift != NULL, &data);
+	if (data.len >= page && l->shift == NULL) {
 		buf_free(&data);
 		join_all(l, true, &data);
 	}
@@ -326,9 +410,7 @@ old_way(const struct layering *l, struct err *e)
 		return err_set(e, ERR_RESOURCE_EXHAUSTED,
 		    "%zu layers: this kernel takes fewer (Linux 6.7 and later take 500)",
 		    l->nlowers);
-	if (mount(l->source, l->path, "overlay", l->bits, buf_str(&data)) < 0)
-		return err_sys(e, errno, "make the overlay");
-	return 0;
+	return mount_as(l, buf_str(&data), e);
 }
 
 /* --- the whole ----------------------------------------------------------------------------------- */
@@ -386,15 +468,15 @@ make(struct layering *l, struct err *e)
 
 int
 layering_make(const char *path, const char *source, unsigned long bits, const char *const *options,
-    size_t n, int userns, struct err *e)
+    size_t n, const struct shift *shift, struct err *e)
 {
-	struct layering l = { .path = path, .source = source, .bits = bits };
+	struct layering l = { .path = path, .source = source, .bits = bits, .shift = shift };
 	int r;
 
 	split_options(&l, options, n);
 	r = layers_open(&l, e);
-	if (r == 0 && userns >= 0)
-		r = layers_shift(&l, userns, e);
+	if (r == 0 && shift != NULL)
+		r = layers_shift(&l, e);
 	if (r == 0)
 		r = make(&l, e);
 	layering_drop(&l);

@@ -18,13 +18,25 @@
 #define CF_BASE_LAYERING_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "lib/base/err.h"
 
-/* Mounts an overlay at path. bits: MS_* flags. options: the filesystem's own, with lowerdir= among them.
- * userns: a user namespace whose maps the layers get, -1 for none; unimplemented when a layer's filesystem
- * or the kernel cannot do that. */
+/* Other owners than those on disk. */
+struct shift {
+	int userns; /* its maps are what the layers get */
+	uid_t
+	    uid; /* one that these maps have outside: overlay does its own work (work/) as this one, */
+	gid_t gid; /* since root of the host would have no id on disk */
+};
+
+/* Mounts an overlay at path. bits: MS_* flags. options: the filesystem's own, with lowerdir= among them. shift: NULL
+ * for owners as they are; unimplemented when a layer's filesystem or the kernel cannot do that. */
 int layering_make(const char *path, const char *source, unsigned long bits,
-    const char *const *options, size_t n, int userns, struct err *e);
+    const char *const *options, size_t n, const struct shift *shift, struct err *e);
+
+/* Gives a mount that is mounted nowhere (open_tree) the maps of a user namespace; what: for the error, unimplemented
+ * as above. */
+int layering_shift(int tree, int userns, const char *what, struct err *e);
 
 #endif

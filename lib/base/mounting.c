@@ -15,6 +15,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/buf.h"
+#include "lib/base/idmap.h"
 #include "lib/base/layering.h"
 
 #define LOOP_TRIES 64
@@ -65,7 +66,8 @@ flag_take(const char *option, unsigned long *bits)
 struct plan {
 	unsigned long bits;
 	bool loop;
-	const char **data; /* options that are the filesystem's */
+	const char *uidmap, *gidmap; /* NULL: owners as they are */
+	const char **data;	     /* options that are the filesystem's */
 	size_t ndata;
 };
 
@@ -76,6 +78,10 @@ plan_make(struct plan *p, const char *const *options, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(options[i], "loop") == 0)
 			p->loop = true;
+		else if (strncmp(options[i], "uidmap=", 7) == 0)
+			p->uidmap = options[i] + 7;
+		else if (strncmp(options[i], "gidmap=", 7) == 0)
+			p->gidmap = options[i] + 7;
 		else if (!flag_take(options[i], &p->bits))
 			p->data[p->ndata++] = options[i];
 }
@@ -86,13 +92,56 @@ plan_drop(struct plan *p)
 	free(p->data);
 }
 
+/* The user namespace whose maps the mount gets; ret->userns stays -1 when there are none. */
+static int
+plan_shift(const struct plan *p, struct shift *ret, struct err *e)
+{
+	AUTO(free_ptr) struct idmap *maps = xcalloc(2, sizeof(*maps));
+	int r;
+
+	if (p->uidmap == NULL && p->gidmap == NULL)
+		return 0;
+	if (p->uidmap == NULL || p->gidmap == NULL)
+		return err_set(e, ERR_INVALID_ARGUMENT, "uidmap and gidmap need each other");
+	if ((r = idmap_add(&maps[0], p->uidmap, e)) < 0 ||
+	    (r = idmap_add(&maps[1], p->gidmap, e)) < 0)
+		return r;
+	ret->uid = maps[0].v[0].outside;
+	ret->gid = maps[1].v[0].outside;
+	return idmap_userns(&maps[0], &maps[1], &ret->userns, e);
+}
+
 /* --- a bind -------------------------------------------------------------------------------------- */
 
+/* The same with other owners. */
 static int
-bind_make(const char *path, const char *source, unsigned long bits, struct err *e)
+bind_shifted(const char *path, const char *source, unsigned long bits, int userns, struct err *e)
 {
-	if (mount(source, path, "none", bits, NULL) < 0)
+	unsigned deep = (bits & MS_REC) != 0 ? AT_RECURSIVE : 0;
+	AUTO(fd_close)
+	int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep);
+	int r;
+
+	if (tree < 0)
 		return err_sys(e, errno, "bind");
+	r = layering_shift(tree, userns, source, e);
+	if (r == 0 && move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(e, errno, "bind");
+	return r;
+}
+
+static int
+bind_make(const char *path, const char *source, unsigned long bits, const struct shift *shift,
+    struct err *e)
+{
+	int r = 0;
+
+	if (shift != NULL)
+		r = bind_shifted(path, source, bits, shift->userns, e);
+	else if (mount(source, path, "none", bits, NULL) < 0)
+		r = err_sys(e, errno, "bind");
+	if (r < 0)
+		return r;
 	/* A bind takes the flags of what it binds; they are set by mounting again. */
 	if ((bits & ~(unsigned long)(MS_BIND | MS_REC)) != 0 &&
 	    mount("none", path, NULL, bits | MS_REMOUNT, NULL) < 0)
@@ -174,23 +223,37 @@ plain_make(
 	return 0;
 }
 
+static int
+make(const char *path, const char *type, const char *source, struct plan *p,
+    const struct shift *shift, struct err *e)
+{
+	bool rbind = strcmp(type, "rbind") == 0;
+
+	if (rbind || strcmp(type, "bind") == 0)
+		p->bits |= MS_BIND | (rbind ? MS_REC : 0);
+	if ((p->bits & MS_BIND) != 0)
+		return bind_make(path, source, p->bits, shift, e);
+	if (strcmp(type, "overlay") == 0)
+		return layering_make(path, source, p->bits, p->data, p->ndata, shift, e);
+	if (shift != NULL)
+		return err_set(
+		    e, ERR_UNIMPLEMENTED, "owners are mapped for overlays and binds only");
+	return plain_make(path, type, source, p, e);
+}
+
 int
 mounting_make(const char *path, const char *type, const char *source, const char *const *options,
     size_t n, struct err *e)
 {
-	bool rbind = strcmp(type, "rbind") == 0;
+	struct shift shift = { .userns = -1 };
 	struct plan p;
 	int r;
 
 	plan_make(&p, options, n);
-	if (rbind || strcmp(type, "bind") == 0)
-		p.bits |= MS_BIND | (rbind ? MS_REC : 0);
-	if ((p.bits & MS_BIND) != 0)
-		r = bind_make(path, source, p.bits, e);
-	else if (strcmp(type, "overlay") == 0)
-		r = layering_make(path, source, p.bits, p.data, p.ndata, -1, e);
-	else
-		r = plain_make(path, type, source, &p, e);
+	r = plan_shift(&p, &shift, e);
+	if (r == 0)
+		r = make(path, type, source, &p, shift.userns < 0 ? NULL : &shift, e);
+	fd_close(&shift.userns);
 	plan_drop(&p);
 	return r < 0 ? err_wrap(e, "mount %.60s %.200s", type, source) : 0;
 }

@@ -7,6 +7,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/ident.h"
+#include "lib/base/idmap.h"
 #include "lib/oci/caps.h"
 #include "lib/oci/devices.h"
 #include "lib/oci/json.h"
@@ -57,6 +58,56 @@ check_text(const char *what, const char *text, size_t *total, struct err *e)
 		return err_set(e, ERR_INVALID_ARGUMENT, "%ss: more than %u bytes together", what,
 		    OCI_ARGS_BYTES_MAX);
 	return 0;
+}
+
+/* --- user namespace ------------------------------------------------------------------------------- */
+
+struct maps {
+	struct idmap uids, gids;
+};
+
+static int
+maps_add(struct idmap *m, const char *what, struct oci_list list, uint32_t wanted, struct err *e)
+{
+	uint32_t outside;
+
+	for (size_t i = 0; i < list.n; i++)
+		if (idmap_add(m, list.v[i], e) < 0)
+			return err_wrap(e, "%ss", what);
+	if (!idmap_outside(m, 0, &outside) || !idmap_outside(m, wanted, &outside))
+		return err_set(e, ERR_INVALID_ARGUMENT,
+		    "%s %u of the container has no mapping, and it is needed", what,
+		    idmap_outside(m, 0, &outside) ? wanted : 0);
+	return 0;
+}
+
+/* ret stays NULL without a user namespace. */
+static int
+maps_make(const struct oci_spec_opts *o, struct arena *a, const struct maps **ret, struct err *e)
+{
+	struct maps *m;
+	int r;
+
+	if (o->uidmap.n == 0 && o->gidmap.n == 0)
+		return 0;
+	m = arena_calloc(a, 1, sizeof(*m));
+	if ((r = maps_add(&m->uids, "user id", o->uidmap, o->user.uid, e)) < 0 ||
+	    (r = maps_add(&m->gids, "group id", o->gidmap, o->user.gid, e)) < 0)
+		return r;
+	*ret = m;
+	return 0;
+}
+
+static json_t *
+make_mappings(const struct idmap *m)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < m->n; i++)
+		(void)json_array_append_new(list,
+		    json_pack("{s:I, s:I, s:I}", "containerID", (json_int_t)m->v[i].inside,
+			"hostID", (json_int_t)m->v[i].outside, "size", (json_int_t)m->v[i].size));
+	return list;
 }
 
 /* --- environment ---------------------------------------------------------------------------------- */
@@ -264,13 +315,15 @@ make_process(const struct oci_image_config *image, const struct oci_spec_opts *o
 
 /* --- mounts --------------------------------------------------------------------------------------- */
 
+#define DEVPTS "nosuid noexec newinstance ptmxmode=0666 mode=0620"
+#define GID_TTY 5
+
 static const struct {
 	const char *target, *type, *source, *options;
 } default_mounts[] = {
 	{ "/proc", "proc", "proc", "nosuid noexec nodev" },
 	{ "/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k" },
-	{ "/dev/pts", "devpts", "devpts",
-	    "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5" },
+	{ "/dev/pts", "devpts", "devpts", DEVPTS " gid=5" },
 	{ "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k" },
 	{ "/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev" },
 	{ "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro" },
@@ -345,16 +398,33 @@ add_wanted(json_t *mounts, size_t ndefault, const char *text, struct arena *a, s
 	return 0;
 }
 
+/* What a user namespace cannot have: sysfs of a network that is not its own, the group tty where that is not mapped. */
+static void
+add_default(json_t *mounts, const struct oci_spec_opts *o, const struct maps *maps, size_t i)
+{
+	const char *target = default_mounts[i].target;
+	uint32_t outside;
+
+	if (maps != NULL && o->net_host && strcmp(target, "/sys") == 0)
+		add_mount(mounts, target, "bind", "/sys",
+		    make_options("rbind nosuid noexec nodev ro", false));
+	else if (maps != NULL && strcmp(target, "/dev/pts") == 0 &&
+		 !idmap_outside(&maps->gids, GID_TTY, &outside))
+		add_mount(mounts, target, "devpts", "devpts", make_options(DEVPTS, false));
+	else
+		add_mount(mounts, target, default_mounts[i].type, default_mounts[i].source,
+		    make_options(default_mounts[i].options, o->privileged));
+}
+
 static int
-make_mounts(const struct oci_spec_opts *o, struct arena *a, json_t *mounts, struct err *e)
+make_mounts(const struct oci_spec_opts *o, const struct maps *maps, struct arena *a, json_t *mounts,
+    struct err *e)
 {
 	size_t ndefault;
 	int r;
 
 	for (size_t i = 0; i < COUNT(default_mounts); i++)
-		add_mount(mounts, default_mounts[i].target, default_mounts[i].type,
-		    default_mounts[i].source,
-		    make_options(default_mounts[i].options, o->privileged));
+		add_default(mounts, o, maps, i);
 	if (o->net_host && o->host_hosts)
 		add_mount(
 		    mounts, "/etc/hosts", "bind", "/etc/hosts", make_options("rbind ro", false));
@@ -387,13 +457,17 @@ make_names(const char *const *v, size_t n)
 }
 
 static json_t *
-make_namespaces(bool net_host)
+make_namespaces(bool net_host, bool user)
 {
-	static const char *const types[] = { "pid", "ipc", "uts", "mount", "cgroup", "network" };
+	static const char *const types[] = { "pid", "ipc", "uts", "mount", "cgroup" };
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < COUNT(types) - net_host; i++)
+	for (size_t i = 0; i < COUNT(types); i++)
 		(void)json_array_append_new(list, json_pack("{s:s}", "type", types[i]));
+	if (!net_host)
+		(void)json_array_append_new(list, json_pack("{s:s}", "type", "network"));
+	if (user)
+		(void)json_array_append_new(list, json_pack("{s:s}", "type", "user"));
 	return list;
 }
 
@@ -439,14 +513,18 @@ make_resources(const struct oci_spec_opts *o)
 }
 
 static json_t *
-make_linux(const struct oci_spec_opts *o, uint64_t caps, struct arena *a)
+make_linux(const struct oci_spec_opts *o, const struct maps *maps, uint64_t caps, struct arena *a)
 {
 	json_t *doc = json_object();
 
 	(void)json_object_set_new(doc, "cgroupsPath",
 	    json_string(arena_printf(
 		a, "%s/%s/%s", o->cgroup_root == NULL ? "/coffer" : o->cgroup_root, o->ns, o->id)));
-	(void)json_object_set_new(doc, "namespaces", make_namespaces(o->net_host));
+	(void)json_object_set_new(doc, "namespaces", make_namespaces(o->net_host, maps != NULL));
+	if (maps != NULL) {
+		(void)json_object_set_new(doc, "uidMappings", make_mappings(&maps->uids));
+		(void)json_object_set_new(doc, "gidMappings", make_mappings(&maps->gids));
+	}
 	(void)json_object_set_new(doc, "resources", make_resources(o));
 	if (o->privileged) {
 		(void)json_object_set_new(doc, "devices", oci_devices_host());
@@ -527,6 +605,7 @@ oci_spec_make(const struct oci_image_config *image, const struct oci_spec_opts *
 	json_t *process = json_object(), *mounts = json_array();
 	const char *hostname = pick_hostname(o, &a);
 	uint64_t caps = o->privileged ? OCI_CAPS_ALL : oci_caps_default();
+	const struct maps *maps = NULL;
 	int r;
 
 	(void)json_object_set_new(doc, "ociVersion", json_string(SPEC_VERSION));
@@ -535,15 +614,16 @@ oci_spec_make(const struct oci_image_config *image, const struct oci_spec_opts *
 	(void)json_object_set_new(doc, "process", process);
 	(void)json_object_set_new(doc, "hostname", json_string(hostname));
 	(void)json_object_set_new(doc, "mounts", mounts);
-	if ((r = check_hostname(hostname, e)) < 0 || (r = check_limits(o, e)) < 0 ||
+	if ((r = maps_make(o, &a, &maps, e)) < 0 || (r = check_hostname(hostname, e)) < 0 ||
+	    (r = check_limits(o, e)) < 0 ||
 	    (r = oci_caps_change(caps, o->cap_add, o->cap_drop, &caps, e)) < 0)
 		return r;
 	if (o->caps_host != 0)
 		caps &= o->caps_host;
 	if ((r = make_process(image, o, hostname, caps, &a, process, e)) < 0 ||
-	    (r = make_mounts(o, &a, mounts, e)) < 0 || (r = make_annotations(o, doc, e)) < 0)
+	    (r = make_mounts(o, maps, &a, mounts, e)) < 0 || (r = make_annotations(o, doc, e)) < 0)
 		return r;
-	(void)json_object_set_new(doc, "linux", make_linux(o, caps, &a));
+	(void)json_object_set_new(doc, "linux", make_linux(o, maps, caps, &a));
 	return dump(doc, out, e);
 }
 

@@ -28,9 +28,10 @@
 struct oci_spec_opts {
 	const char *ns, *id; /* idents */
 	struct oci_list entrypoint, args, env, mounts, cap_add, cap_drop;
-	const char *cwd;      /* NULL or "" = the image's */
-	const char *hostname; /* NULL or "" = id, the host's with net_host */
-	struct oci_user user; /* resolved */
+	struct oci_list uidmap, gidmap; /* idmap.h; none: no user namespace, both or none */
+	const char *cwd;		/* NULL or "" = the image's */
+	const char *hostname;		/* NULL or "" = id, the host's with net_host */
+	struct oci_user user;		/* resolved */
 	bool net_host, privileged, read_only, tty;
 	bool host_hosts, host_resolv; /* net_host: the host has these files */
 	uint64_t memory;	      /* bytes, 0 = no limit; so for the others */

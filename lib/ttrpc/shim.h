@@ -40,7 +40,8 @@
  * sets process.oomScoreAdj: set it.
  *
  * Options (Any, type URL SHIM_OPTIONS_TYPE): binary_name is the OCI runtime, root its state folder,
- * systemd_cgroup, no_pivot_root and no_new_keyring are passed on.
+ * systemd_cgroup, no_pivot_root and no_new_keyring are passed on. io_uid and io_gid own the pipes of the processes;
+ * an io_gid that is not root's (a user namespace: root's ids outside) may go through the bundle to its rootfs.
  *
  * Errors that callers tell apart, by class: not_found (no such container or exec), already_exists,
  * failed_precondition (wrong state: "process is running" and such), invalid_argument, unimplemented, and

@@ -352,7 +352,8 @@ refused()
 	local want=$1 regex=$2
 	shift 2
 
-	run --separate-stderr "-$want" "$@"
+	run --separate-stderr "$@"
+	assert_status "$want" || return 1
 	[[ -z $output || -n ${MAY_PRINT-} ]] || fail "printed: $output" || return 1
 	[[ $stderr == "ctr: "* ]] || fail "does not start with the program's name: $stderr" || return 1
 	[[ $stderr != *$'\n'* ]] || fail "more than one line: $stderr" || return 1

@@ -117,6 +117,12 @@ host_caps(void)
 	return at == NULL ? 0 : strtoull(at + 8, NULL, 16);
 }
 
+static struct strs
+one_for_both(struct strs own, struct strs other)
+{
+	return own.n > 0 ? own : other;
+}
+
 static int
 make_spec(struct op *op, struct buf *out, struct err *e)
 {
@@ -132,6 +138,8 @@ make_spec(struct op *op, struct buf *out, struct err *e)
 		.mounts = list_of(q->mounts),
 		.cap_add = list_of(q->cap_add),
 		.cap_drop = list_of(q->cap_drop),
+		.uidmap = list_of(one_for_both(q->uidmap, q->gidmap)),
+		.gidmap = list_of(one_for_both(q->gidmap, q->uidmap)),
 		.cwd = q->cwd,
 		.hostname = q->hostname,
 		.user = m->user,
@@ -200,6 +208,8 @@ store_it(struct op *op, struct bytes spec, struct container *c, struct err *e)
 		.labels = make_labels(op),
 		.created_at = clock_real_ns(),
 		.stop_signal = m->stop_signal[0] == '\0' ? NULL : m->stop_signal,
+		.uidmap = one_for_both(m->req->uidmap, m->req->gidmap),
+		.gidmap = one_for_both(m->req->gidmap, m->req->uidmap),
 		.tty = m->req->tty };
 	c->updated_at = c->created_at;
 	if ((r = store_write(t->containers, &txn, e)) < 0 ||

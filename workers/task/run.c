@@ -17,6 +17,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/clock.h"
 #include "lib/base/fault.h"
+#include "lib/base/idmap.h"
 #include "lib/base/log.h"
 #include "lib/ttrpc/proto/runc.pb-c.h"
 #include "lib/ttrpc/shim.h"
@@ -33,8 +34,10 @@ struct run {
 	struct proc *p;
 	char oci[256];
 	struct mount_list mounts;
-	unsigned left; /* of the two that run side by side */
-	bool started;  /* the shim's start call was answered well */
+	const char *uidmap, *gidmap; /* mount options, NULL without a user namespace */
+	uint32_t root_uid, root_gid; /* of the container, outside */
+	unsigned left;		     /* of the two that run side by side */
+	bool started;		     /* the shim's start call was answered well */
 	bool failed;
 	unsigned rounds; /* of undo */
 	struct err failure;
@@ -198,6 +201,57 @@ on_created(void *arg, const ProtobufCMessage *rep, const struct err *e)
 	undo(op, &why);
 }
 
+/* --- create: a user namespace ---------------------------------------------------------------------- */
+
+/* "uidmap=0:100000:1000,1000:200000:1" of the container's list, and who root is outside. */
+static int
+map_option(const char *name, struct strs list, struct arena *a, const char **ret,
+    uint32_t *ret_root, struct err *e)
+{
+	AUTO(free_ptr) struct idmap *m = xcalloc(1, sizeof(*m));
+	const char *text = "";
+
+	for (uint32_t i = 0; i < list.n; i++) {
+		if (idmap_add(m, list.v[i], e) < 0)
+			return err_wrap(e, "the container's stored mappings");
+		text = arena_printf(a, "%s%s%s", text, i == 0 ? "" : ",", list.v[i]);
+	}
+	(void)idmap_outside(m, 0, ret_root); /* it has one: the spec was made of it */
+	*ret = arena_printf(a, "%s=%s", name, text);
+	return 0;
+}
+
+static int
+take_maps(struct op *op, struct err *e)
+{
+	struct run *s = op->state;
+	const struct container *c = s->row.container;
+	int r;
+
+	if (c->uidmap.n == 0)
+		return 0;
+	r = map_option("uidmap", c->uidmap, &op->arena, &s->uidmap, &s->root_uid, e);
+	return r < 0 ? r : map_option("gidmap", c->gidmap, &op->arena, &s->gidmap, &s->root_gid, e);
+}
+
+/* The container's root is to be as it looks from inside. */
+static void
+map_mounts(struct op *op)
+{
+	struct run *s = op->state;
+
+	for (uint32_t i = 0; s->uidmap != NULL && i < s->mounts.n; i++) {
+		struct strs *o = &s->mounts.v[i].options;
+		const char **v = arena_calloc(&op->arena, o->n + 2, sizeof(*v));
+
+		if (o->n > 0)
+			memcpy(v, o->v, o->n * sizeof(*v));
+		v[o->n] = s->uidmap;
+		v[o->n + 1] = s->gidmap;
+		*o = (struct strs){ v, o->n + 2 };
+	}
+}
+
 /* Options for shims that run OCI runtimes. */
 static size_t
 pack_options(const struct run *s, uint8_t *to, size_t size)
@@ -207,6 +261,8 @@ pack_options(const struct run *s, uint8_t *to, size_t size)
 
 	containerd__runc__v1__options__init(&o);
 	o.binary_name = shim_text(s->oci);
+	o.io_uid = s->root_uid;
+	o.io_gid = s->root_gid;
 	n = containerd__runc__v1__options__get_packed_size(&o);
 	return n > size ? 0 : containerd__runc__v1__options__pack(&o, to);
 }
@@ -250,7 +306,7 @@ create_call(struct op *op)
 	options.type_url = shim_text(SHIM_OPTIONS_TYPE);
 	options.value.data = packed;
 	options.value.len = pack_options(s, packed, sizeof(packed));
-	if (s->oci[0] != '\0')
+	if (options.value.len > 0)
 		req.options = &options;
 	step_shim(op, "Create", SHIM_RUNTIME_MS, &req.base,
 	    &containerd__task__v2__create_task_response__descriptor, on_created);
@@ -321,6 +377,7 @@ on_mounts(void *arg, const void *rep, const struct err *e)
 	}
 	m = record_copy(&snapshot_mounts_rep_schema, rep, &op->arena);
 	s->mounts = m->mounts; /* at most 16: its declaration */
+	map_mounts(op);
 	both_known(op);
 }
 
@@ -450,7 +507,7 @@ begin_create(struct op *op)
 	const char *oci;
 
 	if (container_read(t, b->ns, b->id, &op->arena, &s->row, &e) < 0 ||
-	    check_free(op, &e) < 0 ||
+	    check_free(op, &e) < 0 || take_maps(op, &e) < 0 ||
 	    container_read_spec(t, b->ns, b->id, &op->arena, &s->spec, &e) < 0) {
 		op_fail(op, &e);
 		return;

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/auto.h"
@@ -63,6 +64,8 @@ runtime_from_options(struct task *t, const Google__Protobuf__Any *any, struct er
 	AUTO(free_ptr) char *binary = NULL, *root = NULL;
 	Containerd__Runc__V1__Options *o = NULL;
 	bool systemd = false, no_pivot = false, no_keyring = false;
+	uid_t uid = 0;
+	gid_t gid = 0;
 
 	if (any != NULL && any->value.len > 0) {
 		const char *slash = strrchr(any->type_url, '/');
@@ -79,6 +82,8 @@ runtime_from_options(struct task *t, const Google__Protobuf__Any *any, struct er
 		systemd = o->systemd_cgroup;
 		no_pivot = o->no_pivot_root;
 		no_keyring = o->no_new_keyring;
+		uid = o->io_uid;
+		gid = o->io_gid;
 		containerd__runc__v1__options__free_unpacked(o, NULL);
 	}
 	if (runtime_choose(&t->rt, t->reaper, t->place, binary == NULL ? "" : binary,
@@ -87,6 +92,8 @@ runtime_from_options(struct task *t, const Google__Protobuf__Any *any, struct er
 	t->rt.systemd_cgroup = systemd;
 	t->rt.no_pivot = no_pivot;
 	t->rt.no_new_keyring = no_keyring;
+	t->rt.io_uid = uid;
+	t->rt.io_gid = gid;
 	return runtime_save(&t->rt, e);
 }
 
@@ -169,6 +176,15 @@ on_created(struct proc *p, void *arg, const struct err *made)
 	proc_settle(p);
 }
 
+/* Root of a user namespace is a stranger here: it goes through the bundle to its root folder. */
+static int
+open_to_root(const struct runtime *rt, struct err *e)
+{
+	if (rt->io_gid != 0 && (chown(".", 0, rt->io_gid) < 0 || chmod(".", 0710) < 0))
+		return err_sys(e, errno, "let group %u through the bundle", rt->io_gid);
+	return 0;
+}
+
 static int
 create_prepare(struct proc *p, const Containerd__Task__V2__CreateTaskRequest *req, struct err *e)
 {
@@ -178,6 +194,10 @@ create_prepare(struct proc *p, const Containerd__Task__V2__CreateTaskRequest *re
 	};
 
 	if (runtime_from_options(t, req->options, e) < 0)
+		return -(int)e->code;
+	spec.uid = t->rt.io_uid;
+	spec.gid = t->rt.io_gid;
+	if (open_to_root(&t->rt, e) < 0)
 		return -(int)e->code;
 	if (rootfs_mount(ROOTFS, req->rootfs, req->n_rootfs, e) < 0)
 		return -(int)e->code;
@@ -247,9 +267,12 @@ exec_file(const char *exec_id, const char *ext, char *path, size_t size)
 static int
 exec_add(struct task *t, const Containerd__Task__V2__ExecProcessRequest *req, struct err *e)
 {
-	struct stdio_spec spec = {
-		.in = req->stdin, .out = req->stdout, .err = req->stderr, .terminal = req->terminal
-	};
+	struct stdio_spec spec = { .in = req->stdin,
+		.out = req->stdout,
+		.err = req->stderr,
+		.terminal = req->terminal,
+		.uid = t->rt.io_uid,
+		.gid = t->rt.io_gid };
 	const struct proc *init = task_find(t, "");
 	char path[128];
 	struct proc *p;

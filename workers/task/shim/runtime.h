@@ -24,6 +24,8 @@ struct runtime {
 	char binary[PATH_MAX], root[PATH_MAX];
 	uint64_t timeout_ms;
 	bool systemd_cgroup, no_pivot, no_new_keyring;
+	uid_t io_uid; /* whose the pipes of its processes are: root of a user namespace, outside */
+	gid_t io_gid;
 	unsigned calls; /* numbers log files */
 };
 

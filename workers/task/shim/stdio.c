@@ -261,7 +261,20 @@ open_log(struct stdio *io, const struct place *p, const char *out, struct err *e
 }
 
 static int
-open_stream(struct stdio *io, int i, const char *what, struct err *e)
+pipe_make(const struct stdio_spec *spec, int fd[2], struct err *e)
+{
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "make a pipe");
+	if ((spec->uid == 0 && spec->gid == 0) || fchown(fd[0], spec->uid, spec->gid) == 0)
+		return 0;
+	(void)err_sys(e, errno, "give a pipe to %u:%u", spec->uid, spec->gid);
+	fd_close(&fd[0]);
+	fd_close(&fd[1]);
+	return -(int)e->code;
+}
+
+static int
+open_stream(struct stdio *io, int i, const char *what, const struct stdio_spec *spec, struct err *e)
 {
 	struct stream *s = &io->out[i];
 	bool elsewhere = !is_attach(what) && strncmp(what, "cri-log://", 10) != 0;
@@ -271,8 +284,8 @@ open_stream(struct stdio *io, int i, const char *what, struct err *e)
 		return -(int)e->code;
 	if (io->terminal || (s->file == NULL && io->clients == NULL && io->log == NULL))
 		return 0; /* the terminal comes later; nobody listens: /dev/null */
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_sys(e, errno, "make a pipe");
+	if (pipe_make(spec, fd, e) < 0)
+		return -(int)e->code;
 	(void)fcntl(fd[0], F_SETFL, O_NONBLOCK);
 	s->fd = fd[0];
 	s->child = fd[1];
@@ -280,8 +293,9 @@ open_stream(struct stdio *io, int i, const char *what, struct err *e)
 }
 
 static int
-open_input(struct stdio *io, const char *what, struct err *e)
+open_input(struct stdio *io, const struct stdio_spec *spec, struct err *e)
 {
+	const char *what = spec->in;
 	int fd[2];
 
 	if (what[0] == '\0' && !io->terminal)
@@ -295,8 +309,8 @@ open_input(struct stdio *io, const char *what, struct err *e)
 	}
 	if (io->terminal)
 		return 0;
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_sys(e, errno, "make a pipe");
+	if (pipe_make(spec, fd, e) < 0)
+		return -(int)e->code;
 	io->child_in = fd[0];
 	input_set_fd(io->in, fd[1]);
 	return 0;
@@ -319,9 +333,9 @@ open_all(struct stdio *io, const struct place *p, const struct stdio_spec *spec,
 	if ((spec->logged || strncmp(spec->out, "cri-log://", 10) == 0) &&
 	    open_log(io, p, spec->out, e) < 0)
 		return -(int)e->code;
-	if (open_stream(io, 0, spec->out, e) < 0 ||
-	    (!spec->terminal && open_stream(io, 1, spec->err, e) < 0) ||
-	    open_input(io, spec->in, e) < 0)
+	if (open_stream(io, 0, spec->out, spec, e) < 0 ||
+	    (!spec->terminal && open_stream(io, 1, spec->err, spec, e) < 0) ||
+	    open_input(io, spec, e) < 0)
 		return -(int)e->code;
 	return 0;
 }

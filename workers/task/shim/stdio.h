@@ -29,6 +29,8 @@ struct stdio_spec {
 	const char *in, *out, *err; /* as Create and Exec have them; see lib/ttrpc/shim.h */
 	bool terminal;
 	bool logged; /* the container's own process: has a log where one is configured */
+	uid_t uid;   /* whose its pipes are, so that it may open /dev/stdout */
+	gid_t gid;
 };
 
 int stdio_new(struct loop *l, const struct place *p, const struct stdio_spec *spec,

@@ -49,6 +49,7 @@ setup(void **state)
 	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/coffer-mounting-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(chmod(f->dir, 0711), 0); /* others go through */
 	(void)snprintf(f->base, sizeof(f->base), "%s/" LONG_DIR, f->dir);
 	(void)snprintf(f->at, sizeof(f->at), "%s/at", f->dir);
 	assert_int_equal(mkdir(f->base, 0755), 0);
@@ -322,6 +323,149 @@ test_layer_escaped(void **state)
 	assert_true(holds(seen, "x"));
 }
 
+/* --- other owners --------------------------------------------------------------------------------- */
+
+#define UIDMAP "uidmap=0:100000:65536"
+#define GIDMAP "gidmap=0:200000:1000,1000:300000:1"
+
+static bool
+owned(const char *dir, const char *name, uid_t uid, gid_t gid)
+{
+	AUTO(free_ptr) char *path = xasprintf("%s/%s", dir, name);
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return false;
+	if (st.st_uid != uid || st.st_gid != gid)
+		print_error("%s: %u:%u\n", path, st.st_uid, st.st_gid);
+	return st.st_uid == uid && st.st_gid == gid;
+}
+
+/* As somebody of the mount: a file made there, and one of a lower layer given to another. */
+static bool
+work_inside(const char *dir)
+{
+	AUTO(free_ptr) char *made = xasprintf("%s/made", dir);
+	AUTO(free_ptr) char *given = xasprintf("%s/file-1", dir);
+
+	if (chown(given, 100007, 300000) < 0 || setegid(200000) < 0 || seteuid(100000) < 0 ||
+	    open(made, O_CREAT | O_WRONLY | O_CLOEXEC, 0644) < 0)
+		return false;
+	return seteuid(0) == 0 && setegid(0) == 0;
+}
+
+static int
+overlay_shifted(struct fix *f, const char *lowerdir)
+{
+	AUTO(free_ptr) char *upper = xasprintf("upperdir=%s/fs", f->base);
+	AUTO(free_ptr) char *work = xasprintf("workdir=%s/work", f->base);
+	const char *options[] = { lowerdir, upper, work, UIDMAP, GIDMAP };
+
+	return mounting_make(f->at, "overlay", "overlay", options, COUNT(options), &f->e);
+}
+
+/* Seen with the ids outside, written with those inside. */
+static bool
+owners_hold(struct fix *f)
+{
+	AUTO(free_ptr) char *upper = xasprintf("%s/fs", f->base);
+	AUTO(free_ptr) char *lower = xasprintf("%s/1", f->base);
+
+	return owned(f->at, ".", 100000, 200000) && owned(f->at, "file-0", 100000, 200000) &&
+	       work_inside(f->at) && owned(f->at, "made", 100000, 200000) &&
+	       owned(upper, "made", 0, 0) && owned(upper, "file-1", 7, 1000) &&
+	       owned(lower, "file-1", 0, 0) && mounts_at(f->at) == 1;
+}
+
+static void
+shifted_on(struct fix *f, void (*old)(void), unsigned n)
+{
+	AUTO(free_ptr) char *lowerdir = layers_make(f, n);
+	int status;
+	pid_t pid;
+
+	/* of one who has no id inside: in there, root does not get past it */
+	assert_int_equal(chown(f->base, 7777777, 7777777), 0);
+	assert_int_equal(chmod(f->base, 0700), 0);
+	pid = fork();
+	if (pid == 0) {
+		old();
+		if (overlay_shifted(f, lowerdir) < 0) {
+			print_error("%s\n", f->e.msg);
+			_exit(1);
+		}
+		_exit(owners_hold(f) ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
+test_owners(void **state)
+{
+	shifted_on(*state, without_anything, 3);
+}
+
+static void
+test_owners_of_many(void **state)
+{
+	shifted_on(*state, without_anything, 128);
+}
+
+static void
+test_owners_by_name(void **state)
+{
+	shifted_on(*state, without_descriptors, 3);
+}
+
+static void
+test_owners_by_mount(void **state)
+{
+	shifted_on(*state, without_fsopen, 128);
+}
+
+static void
+test_owners_of_bind(void **state)
+{
+	struct fix *f = *state;
+	AUTO(free_ptr) char *file = xasprintf("%s/file-1", f->base);
+	const char *options[] = { "rbind", "ro", UIDMAP, GIDMAP };
+
+	put(file, "x");
+	assert_int_equal(mounting_make(f->at, "bind", f->base, options, 4, &f->e), 0);
+	assert_true(owned(f->at, "file-1", 100000, 200000));
+	assert_int_equal(chown(f->at, 100001, 200000), -1);
+	assert_int_equal(errno, EROFS);
+	assert_int_equal(umount(f->at), 0);
+	options[1] = "rw";
+	assert_int_equal(mounting_make(f->at, "bind", f->base, options, 4, &f->e), 0);
+	assert_true(work_inside(f->at) && owned(f->base, "made", 0, 0) &&
+		    owned(f->base, "file-1", 7, 1000));
+}
+
+/* ramfs has no idmapped mounts; nothing stays mounted. */
+static void
+test_owners_impossible(void **state)
+{
+	struct fix *f = *state;
+	AUTO(free_ptr) char *lowerdir = NULL;
+	const char *options[] = { "rw", UIDMAP, GIDMAP };
+
+	assert_int_equal(mount("ramfs", f->base, "ramfs", 0, NULL), 0);
+	lowerdir = layers_make(f, 2);
+	assert_int_equal(overlay_shifted(f, lowerdir), -ERR_UNIMPLEMENTED);
+	assert_non_null(strstr(f->e.msg, "has no idmapped mounts"));
+	assert_int_equal(
+	    mounting_make(f->at, "bind", f->base, options, 3, &f->e), -ERR_UNIMPLEMENTED);
+	assert_int_equal(
+	    mounting_make(f->at, "tmpfs", "tmpfs", options, 3, &f->e), -ERR_UNIMPLEMENTED);
+	options[2] = "rw";
+	assert_int_equal(
+	    mounting_make(f->at, "bind", f->base, options, 3, &f->e), -ERR_INVALID_ARGUMENT);
+	assert_int_equal(mounts_at(f->at), 0);
+	assert_int_equal(umount(f->base), 0);
+}
+
 /* --- binds and files ------------------------------------------------------------------------------ */
 
 static void
@@ -399,6 +543,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_option_unknown, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flags, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layer_escaped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners_of_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners_by_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners_by_mount, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners_of_bind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners_impossible, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loop, setup, teardown),
 	};

@@ -486,6 +486,71 @@ test_signals(void **state)
 	assert_int_equal(oci_signal_parse("SIG", &n, &e), -ERR_INVALID_ARGUMENT);
 }
 
+/* --- user namespaces ------------------------------------------------------------------------------ */
+
+static const json_t *
+mount_on(const struct fix *f, const char *target)
+{
+	const json_t *m;
+	size_t i;
+
+	json_array_foreach (json_object_get(f->doc, "mounts"), i, m)
+		if (strcmp(json_string_value(json_object_get(m, "destination")), target) == 0)
+			return m;
+	fail_msg("nothing is mounted on %s", target);
+	return NULL;
+}
+
+static void
+test_userns(void **state)
+{
+	struct fix *f = *state;
+	const json_t *line;
+
+	f->o.uidmap = LIST("0:100000:10", "10:5:1");
+	f->o.gidmap = LIST("0:100000:6");
+	make(f);
+	assert_int_equal(json_array_size(at(f, "linux", "namespaces")), 7);
+	assert_int_equal(json_array_size(at(f, "linux", "gidMappings")), 1);
+	line = json_array_get(at(f, "linux", "uidMappings"), 1);
+	assert_int_equal(json_integer_value(json_object_get(line, "containerID")), 10);
+	assert_int_equal(json_integer_value(json_object_get(line, "hostID")), 5);
+	assert_int_equal(json_integer_value(json_object_get(line, "size")), 1);
+	assert_string_equal(
+	    json_string_value(json_object_get(mount_on(f, "/sys"), "type")), "sysfs");
+	assert_non_null(
+	    strstr(joined(f, json_object_get(mount_on(f, "/dev/pts"), "options")), "gid=5"));
+}
+
+/* What a user namespace cannot mount: sysfs of the host's network, terminals of a group it does not have. */
+static void
+test_userns_mounts(void **state)
+{
+	struct fix *f = *state;
+
+	f->o.uidmap = f->o.gidmap = LIST("0:100000:5");
+	f->o.net_host = true;
+	make(f);
+	assert_string_equal(
+	    json_string_value(json_object_get(mount_on(f, "/sys"), "type")), "bind");
+	assert_null(strstr(joined(f, json_object_get(mount_on(f, "/dev/pts"), "options")), "gid="));
+}
+
+static void
+test_userns_refused(void **state)
+{
+	struct fix *f = *state;
+
+	f->o.uidmap = f->o.gidmap = LIST("0:100000:5", "4:200000:5");
+	refused(f, "overlaps 0:100000:5");
+	f->o.uidmap = LIST("1:100000:5");
+	refused(f, "user id 0 of the container has no mapping");
+	f->o.uidmap = LIST("0:100000:5");
+	f->o.gidmap = LIST("0:100000:5");
+	f->o.user.gid = 5;
+	refused(f, "group id 5 of the container has no mapping");
+}
+
 int
 main(void)
 {
@@ -505,6 +570,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_exec, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_labels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_config, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_userns, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_userns_mounts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_userns_refused, setup, teardown),
 		cmocka_unit_test(test_signals),
 	};
 
