@@ -189,6 +189,7 @@ demo: deps all
 bench: all
 	tests/bench/bench
 	tests/bench/images
+	tests/bench/snapshots
 	tests/bench/store
 
 clean:
