@@ -167,7 +167,9 @@ static int
 upload_commit(struct upload *u, struct oci_desc *ret, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
-	const struct ingest_commit_req req = { .ref = u->ref, .size = u->at, .expected = u->want };
+	const struct ingest_commit_req req = {
+		.ref = u->ref, .size = u->at, .expected = u->want, .labels = u->src->labels
+	};
 	struct blob rep;
 	int r = ctr_call(u->c, &content_ingest_commit_method, &req, &a, &rep, e);
 
@@ -276,12 +278,15 @@ text_read(void *arg, void *to, size_t n, size_t *ret_n, struct err *e)
 }
 
 int
-blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e)
+blob_put_text(struct ctr *c, const struct buf *text, const struct kvs *labels, struct oci_desc *ret,
+    struct err *e)
 {
 	struct text_source s = { .text = text };
-	const struct blob_source src = { .read = text_read, .arg = &s, .size = text->len };
+	struct blob_source src = { .read = text_read, .arg = &s, .size = text->len };
 	struct digest d;
 
+	if (labels != NULL)
+		src.labels = *labels;
 	digest_of(DIGEST_SHA256, buf_str(text), text->len, &d);
 	return blob_put(c, &d, &src, ret, e);
 }

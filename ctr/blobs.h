@@ -34,8 +34,9 @@ int blob_check(struct ctr *c, const struct oci_desc *d, struct err *e);
 struct blob_source {
 	blob_source_fn *read;
 	void *arg;
-	uint64_t size;	  /* exactly so many; BLOB_TO_END: until read gives none */
-	const char *name; /* for who watches, while there is no digest */
+	uint64_t size;	   /* exactly so many; BLOB_TO_END: until read gives none */
+	const char *name;  /* for who watches, while there is no digest */
+	struct kvs labels; /* of the blob, when it is new */
 };
 #define BLOB_TO_END UINT64_MAX
 
@@ -43,7 +44,9 @@ struct blob_source {
  * size. A blob that is here is not read again. */
 int blob_put(struct ctr *c, const struct digest *want, const struct blob_source *src,
     struct oci_desc *ret, struct err *e);
-int blob_put_text(struct ctr *c, const struct buf *text, struct oci_desc *ret, struct err *e);
+/* labels may be NULL. */
+int blob_put_text(struct ctr *c, const struct buf *text, const struct kvs *labels,
+    struct oci_desc *ret, struct err *e);
 
 /* The labels by which a document keeps what it refers to from garbage collection, as containerd's clients
  * give them. An index: those of its entries for which taken says so. A manifest: config and layers, and

@@ -88,7 +88,7 @@ content_edit(struct ctr *c, const struct opts *o, struct err *e)
 	r = edited(fd, path, o, &text, e);
 	(void)unlink(path);
 	if (r == 0)
-		r = blob_put_text(c, &text, &made, e);
+		r = blob_put_text(c, &text, &blob.labels, &made, e);
 	if (r == 0)
 		text_print(stdout, made.digest.text);
 	return r;

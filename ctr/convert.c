@@ -189,7 +189,7 @@ document_put(struct convert *v, const struct walk_step *step, json_t *root, stru
 	MUST(dump != NULL && buf_adds(&text, dump) == 0); /* only memory could fail */
 	free(dump);
 	if ((r = oci_doc_parse(text.data, text.len, to.media_type, &doc, e)) < 0 ||
-	    (r = blob_put_text(v->c, &text, &to, e)) < 0)
+	    (r = blob_put_text(v->c, &text, NULL, &to, e)) < 0)
 		return r;
 	made.desc = &to;
 	made.doc = &doc;

@@ -391,7 +391,7 @@ plan_whole(struct import *im, const struct buf *index, struct err *e)
 {
 	const char *name = opts_text(im->o, "index-name");
 	struct oci_desc d = { .media_type = OCI_INDEX };
-	int r = name == NULL ? 0 : blob_put_text(im->c, index, &d, e);
+	int r = name == NULL ? 0 : blob_put_text(im->c, index, NULL, &d, e);
 
 	return r < 0 || name == NULL ? r : plan_add(im, name, &d, true, e);
 }
@@ -473,7 +473,7 @@ saved_manifest(struct import *im, const struct layout_saved *s, struct oci_desc 
 	}
 	layout_manifest_write(&doc, &text);
 	(void)strcpy(ret->media_type, DOCKER_MANIFEST);
-	r = blob_put_text(im->c, &text, ret, e);
+	r = blob_put_text(im->c, &text, NULL, ret, e);
 	return r < 0 ? r : saved_platform(im, &doc, ret, e);
 }
 

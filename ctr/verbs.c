@@ -1197,8 +1197,10 @@ const struct verb verbs[] = {
 	    .name = "edit",
 	    .args = "DIGEST",
 	    .brief = "store a changed copy of a blob",
-	    .text = "Gives a document to the editor ($VISUAL, $EDITOR, else vi), stores what comes "
-		    "out of it and prints its digest. The old one stays as it is.",
+	    .text =
+		"Gives a document to the editor ($VISUAL, $EDITOR, else vi), stores what comes "
+		"out of it, with the same labels, and prints its digest. The old one stays as it "
+		"is.",
 	    .examples = "ctr content edit sha256:...\nctr content edit --editor 'sed -i s/a/b/' "
 			"sha256:...",
 	    .opts = { edit_opts },

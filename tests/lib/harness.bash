@@ -415,7 +415,8 @@ cgroup_root()
 # cgroups_of [PREFIX]: the control groups of this daemon's containers whose names begin so
 cgroups_of()
 {
-	find /sys/fs/cgroup -mindepth 3 -type d -path "*/$(cgroup_root)/*/${1-}*" 2>/dev/null
+	# Others' groups come and go meanwhile.
+	find /sys/fs/cgroup -mindepth 3 -type d -path "*/$(cgroup_root)/*/${1-}*" 2>/dev/null || true
 }
 
 # pulled NAME: the image is there (pulled once per file), its reference on stdout

@@ -410,6 +410,13 @@ a_second_name_keeps_everything(void **state)
 }
 
 /* A store from before the labels gets them at its start, and loses nothing. */
+static int
+forget(void *arg, const struct key *k, void *rec, struct err *e)
+{
+	(void)rec;
+	return store_del(arg, TABLE_STATE, k, e);
+}
+
 static void
 an_old_store_gets_labels(void **state)
 {
@@ -419,7 +426,6 @@ an_old_store_gets_labels(void **state)
 	struct err e = ERR_ZERO;
 	struct gc_totals sum;
 	struct digest *rows[] = { &b->index, &b->manifest, &b->config };
-	struct key k;
 	bool layers;
 
 	image_make(b, one_two, 2);
@@ -433,8 +439,8 @@ an_old_store_gets_labels(void **state)
 		row.labels.n = 0;
 		assert_int_equal(blob_row_put(&b->c, t, "default", &row, &e), 0);
 	}
-	store_key_text(&k, "content");
-	assert_int_equal(store_del(t, TABLE_STATE, &k, &e), 0);
+	assert_int_equal(
+	    store_each(t, TABLE_STATE, NULL, NULL, &content_state_schema, &a, forget, t, &e), 0);
 	assert_int_equal(store_commit(&t, &e), 0);
 	content_stop(b);
 	content_start(b);
