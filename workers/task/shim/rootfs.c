@@ -16,7 +16,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/mounting.h"
 
-#define STACKED_MAX 64
+#define STACKED_MAX 1024 /* while an overlay of mapped owners is made, all its layers lie there */
 
 static int
 target_of(const char *dir, const char *target, char *path, struct err *e)
