@@ -48,3 +48,90 @@ images_push_tag()
 	ok ctr images unmount "$T/folder"
 	[[ ! -e $T/folder/deep ]]
 }
+
+# --- what nobody owns ---------------------------------------------------------------------------------
+
+rooted() { grep -qF " $STATE/bundles/default/$1/" /proc/self/mountinfo; }
+unrooted() { ! rooted "$1"; }
+
+# kill_shims: and what they ran
+kill_shims()
+{
+	local pid
+
+	for pid in $(shims) $(running busybox); do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+	wait_until 10 no_shims
+}
+
+@test "a shim is killed: its container's root goes" {
+	local image maps
+
+	image=$(pulled deep)
+	for maps in '' '--uidmap=0:100000:65536'; do
+		ok ctr run -d ${maps:+"$maps"} "$image" bo-shim sleep 1000
+		rooted bo-shim
+		kill_shims
+		wait_until 10 unrooted bo-shim
+		wait_until 10 is_status bo-shim stopped
+		ok ctr containers delete bo-shim
+		nothing_left bo-shim
+	done
+}
+
+@test "shims, workers and the supervisor are killed at once: the next start undoes the roots of the dead" {
+	local image=$REG/coffer/deep:latest pid
+
+	ok ctr run -d --uidmap 0:100000:65536 "$image" bo-all sleep 1000
+	ok ctr run -d "$image" bo-too sleep 1000
+	coffer_stop KILL
+	kill_shims
+	rooted bo-all && rooted bo-too
+	coffer_start
+	wait_until 10 unrooted bo-all && wait_until 10 unrooted bo-too
+	wait_until 10 is_status bo-all stopped
+	ok ctr containers delete bo-all bo-too
+	nothing_left bo-
+}
+
+@test "a container that runs on while all of the daemon is killed keeps its root" {
+	local image=$REG/coffer/deep:latest
+
+	ok ctr run -d --uidmap 0:100000:65536 "$image" bo-on sleep 1000
+	coffer_stop KILL
+	rooted bo-on
+	coffer_start
+	ok ctr containers exec bo-on cat /deep/top
+	assert_is 128
+	ok ctr containers delete --force bo-on
+	nothing_left bo-on
+}
+
+# --- removal ------------------------------------------------------------------------------------------
+
+trash_empty() { [[ -z $(ls -A "$ROOT/snapshot/trash") ]]; }
+many_left() { (($(find "$ROOT/snapshot/trash" | head -n 1001 | wc -l) > 1000)); }
+
+@test "removing 100,000 files answers at once, is done behind, and goes on after a kill" {
+	local image=$REG/coffer/deep:latest start slowest=0 took
+
+	ok ctr run "$image" bo-many sh -c 'mkdir /many && cd /many && for d in $(seq 100); do mkdir $d; (cd $d && seq 1000 | xargs touch); done'
+	ok ctr tasks delete bo-many
+	start=$(now_ms)
+	ok ctr containers delete bo-many
+	took=$(($(now_ms) - start))
+	((took < 2000)) || fail "the answer took $took ms"
+	many_left || fail "the trash was empty before the worker was killed"
+	# Others are served meanwhile.
+	for _ in 1 2 3 4 5; do
+		start=$(now_ms)
+		ok ctr snapshots list
+		took=$(($(now_ms) - start))
+		((took <= slowest)) || slowest=$took
+	done
+	((slowest < 1000)) || fail "a list took $slowest ms"
+	kill_worker snapshot
+	wait_until 60 trash_empty
+	nothing_left bo-many
+}
