@@ -133,4 +133,4 @@ logs_have() { ctr containers logs nginx-container 2>&1 | grep -q "$1"; }
 	assert_is ""
 	wait_until 10 no_layers
 }
-no_layers() { [[ $(ctr snapshots list --format json) == "[]" ]] && [[ -z $(ls "$ROOT/snapshot/overlay") ]]; }
+no_layers() { [[ $(ctr snapshots list --format json) == "[]" ]] && [[ -z $(find "$ROOT"/snapshot/{erofs,overlay,native} -mindepth 1) ]]; }

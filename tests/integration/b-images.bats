@@ -166,5 +166,5 @@ registry_gets() { grep -c "\"GET /v2/coffer/$1/blobs/" "$REGISTRY_MAIN_LOG" || t
 }
 disk_empty()
 {
-	[[ -z $(find "$ROOT/content/blobs/sha256" "$ROOT/snapshot/overlay" -mindepth 1) ]]
+	[[ -z $(find "$ROOT/content/blobs/sha256" "$ROOT"/snapshot/{erofs,overlay,native} -mindepth 1) ]]
 }

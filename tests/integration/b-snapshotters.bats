@@ -89,7 +89,7 @@ tree()
 	ok ctr snapshots list -q
 	assert_is ""
 	ok cleanup
-	[[ -z $(find "$ROOT"/snapshot/{trash,new,overlay,native} -mindepth 1 -maxdepth 1) ]]
+	[[ -z $(find "$ROOT"/snapshot/{trash,new,erofs,overlay,native} -mindepth 1 -maxdepth 1) ]]
 }
 cleanup()
 {

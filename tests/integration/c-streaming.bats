@@ -8,10 +8,11 @@ load ../lib/harness.bash
 setup_file()
 {
 	harness_up bare
+	mkdir "$T/m"
 	export EVIL_IMAGES=$T/images
 	images_make "$T/images" drips tiny1 many
 	evil_start
-	printf '[content]\nstall-timeout = 2\n[supervisor]\nbackoff-limit = 0\n' >"$T/config.toml"
+	printf '[content]\nstall-timeout = 2\n[supervisor]\nbackoff-limit = 0\n[snapshot]\nsnapshotter = "overlay"\n' >"$T/config.toml"
 	coffer_start
 }
 teardown_file() { harness_down; }
@@ -74,6 +75,21 @@ removed()
 	wait_until 10 appearing 31
 	pull_went
 	tree_right
+	removed "$EVIL/slow/drips:latest"
+}
+
+# image_grows KIB: an image that is not committed has that much in it
+image_grows() { (($(find "$ROOT/snapshot/new" -name layer.erofs -printf '%k\n' | sort -n | tail -n 1) >= $1)); }
+
+@test "the same into an image: it grows while the layer comes" {
+	start_pull "$EVIL/slow/drips" pull --snapshotter erofs
+	wait_until 10 image_grows 1000
+	! pull_ended || fail "it is through already"
+	pull_went
+	ok ctr images mount --snapshotter erofs "$EVIL/slow/drips:latest" "$T/m"
+	cat "$T"/m/files/f* | cmp - <(openssl enc -aes-128-ctr -K "$(printf %032d 77)" -iv 0 -in /dev/zero 2>/dev/null |
+	    head -c $((2 << 20)))
+	ok ctr images unmount "$T/m"
 	removed "$EVIL/slow/drips:latest"
 }
 

@@ -17,10 +17,12 @@ snapshotter_choose(struct snapshot_state *s, const char *name, struct err *e)
 	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
 		const struct snapshotter *sn = snapshotter_of((enum snapshotter_id)i);
 
-		if (sn->probe(s->shelf, &s->problems[i]) < 0)
+		int r = sn->probe(s->shelf, &s->problems[i]);
+
+		if (r < 0)
 			log_info(
 			    "snapshotter %s does not work here: %s", sn->name, s->problems[i].msg);
-		else if (s->chosen == NULL && name == NULL)
+		else if (r == 0 && s->chosen == NULL && name == NULL)
 			s->chosen = sn;
 	}
 	if (name == NULL && s->chosen == NULL)

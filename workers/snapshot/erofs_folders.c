@@ -42,7 +42,7 @@ list_name(void *arg, const struct erofs_name *name)
 	struct listing *l = arg;
 	struct erofs_folder *f = (struct erofs_folder *)name->node;
 
-	if (name->node->nlink++ == 0)
+	if (name->node->nlink++ == 0 && !name->node->placed)
 		l->im->usage.inodes++;
 	if (name->node->type != EROFS_FOLDER || is_dots(name->text))
 		return;
@@ -55,7 +55,9 @@ list_name(void *arg, const struct erofs_name *name)
 static void
 list_folders(struct erofs_image *im)
 {
-	im->usage.inodes = 0;
+	im->usage.inodes = im->loaded;
+	for (struct erofs_folder *f = im->folders; f != NULL; f = f->all)
+		f->next = NULL;
 	for (struct erofs_folder *f = im->root; f != NULL; f = f->next) {
 		struct listing l = { .im = im, .last = f };
 
@@ -132,6 +134,25 @@ xattrs_bytes(const struct erofs_folder *f)
 	if (n == 0)
 		n = sizeof(struct erofs_xattrs);
 	return n + (sizeof(struct erofs_xattr) + strlen(OPAQUE_NAME) + 1 + 3) / 4 * 4;
+}
+
+void
+erofs_opaque_split(struct erofs_folder *f)
+{
+	struct erofs_xattr x = { .name_len = (uint8_t)strlen(OPAQUE_NAME),
+		.prefix = PREFIX_TRUSTED,
+		.value_len = htole16(1) };
+	struct erofs_folder marked = { .opaque = true };
+	size_t n = xattrs_bytes(&marked) - sizeof(struct erofs_xattrs);
+
+	f->opaque = f->nxattrs >= sizeof(struct erofs_xattrs) + n &&
+		    memcmp(f->xattrs + f->nxattrs - n, &x, sizeof(x)) == 0 &&
+		    memcmp(f->xattrs + f->nxattrs - n + sizeof(x), OPAQUE_NAME "y",
+			strlen(OPAQUE_NAME) + 1) == 0;
+	if (f->opaque)
+		f->nxattrs -= n;
+	if (f->nxattrs == sizeof(struct erofs_xattrs))
+		f->nxattrs = 0;
 }
 
 /* How much f's entries take. */
@@ -256,7 +277,8 @@ fix_nlink(void *arg, const struct erofs_name *name)
 	uint64_t at;
 	uint32_t n;
 
-	if (name->node->type == EROFS_FOLDER || name->node->nlink < 2 || l->e->code != ERR_NONE)
+	if (name->node->type == EROFS_FOLDER || name->node->placed || name->node->nlink < 2 ||
+	    l->e->code != ERR_NONE)
 		return;
 	at = erofs_nid(l->im, name->node) * EROFS_SLOT + offsetof(struct erofs_inode, nlink);
 	n = htole32(name->node->nlink);
@@ -266,7 +288,7 @@ fix_nlink(void *arg, const struct erofs_name *name)
 
 /* Names the image: until now it was none. */
 static int
-put_super(struct erofs_image *im, const struct digest *diff_id, uint64_t blocks, struct err *e)
+put_super(struct erofs_image *im, uint64_t blocks, struct err *e)
 {
 	unsigned char head[EROFS_SUPER_AT + SUPER_SUM] = { 0 };
 	struct erofs_super s = { .magic = htole32(EROFS_MAGIC),
@@ -277,11 +299,7 @@ put_super(struct erofs_image *im, const struct digest *diff_id, uint64_t blocks,
 		.blocks = htole32((uint32_t)blocks),
 		.incompat = htole32(im->chunked ? EROFS_INCOMPAT_CHUNKED : 0) };
 
-	for (unsigned i = 0; i < sizeof(s.uuid); i++) {
-		const char *hex = digest_hex(diff_id) + 2 * (size_t)i;
-
-		s.uuid[i] = (uint8_t)strtoul((char[]){ hex[0], hex[1], '\0' }, NULL, 16);
-	}
+	memcpy(s.uuid, im->uuid, sizeof(s.uuid));
 	if (pread(im->fd, head, sizeof(head), 0) < 0) /* the root is in it */
 		return err_sys(e, errno, "read");
 	memcpy(head + EROFS_SUPER_AT, &s, sizeof(s));
@@ -293,7 +311,7 @@ put_super(struct erofs_image *im, const struct digest *diff_id, uint64_t blocks,
 }
 
 int
-erofs_folders_write(struct erofs_image *im, const struct digest *diff_id, struct err *e)
+erofs_folders_write(struct erofs_image *im, struct err *e)
 {
 	struct erofs_out inodes = { .fd = im->fd, .buf = im->segment, .at = EROFS_ROOT_AT };
 	struct linked l = { .im = im, .e = e };
@@ -320,5 +338,5 @@ erofs_folders_write(struct erofs_image *im, const struct digest *diff_id, struct
 			  EROFS_BLOCK;
 	for (struct erofs_folder *f = im->root; f != NULL; f = f->next)
 		erofs_names_each(f, fix_nlink, &l);
-	return e->code != ERR_NONE ? -(int)e->code : put_super(im, diff_id, end, e);
+	return e->code != ERR_NONE ? -(int)e->code : put_super(im, end, e);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -36,12 +37,21 @@ erofs_image_sink(struct erofs_image *im)
 int
 erofs_image_new(int dir, size_t held_max, struct erofs_image **ret, struct err *e)
 {
+	int fd = openat(dir, EROFS_IMAGE_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "make %s", EROFS_IMAGE_NAME);
+	return erofs_image_on(dir, fd, held_max, ret, e);
+}
+
+int
+erofs_image_on(int dir, int take_fd, size_t held_max, struct erofs_image **ret, struct err *e)
+{
 	AUTO(erofs_image_free) struct erofs_image *im = xcalloc(1, sizeof(*im));
 
-	*im = (struct erofs_image){ .sink = { .ops = &ops }, .dir = dir, .held_max = held_max };
-	im->fd = openat(dir, EROFS_IMAGE_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (im->fd < 0)
-		return err_sys(e, errno, "make %s", EROFS_IMAGE_NAME);
+	*im = (struct erofs_image){
+		.sink = { .ops = &ops }, .dir = dir, .fd = take_fd, .held_max = held_max
+	};
 	im->out = (struct erofs_out){ .fd = im->fd,
 		.buf = xcalloc(1, EROFS_OUT),
 		.at = EROFS_ROOT_AT / EROFS_BLOCK * EROFS_BLOCK + EROFS_BLOCK };
@@ -81,7 +91,7 @@ erofs_image_free(struct erofs_image **im)
 uint64_t
 erofs_nid(const struct erofs_image *im, const struct erofs_node *n)
 {
-	if (n->type == EROFS_FOLDER)
+	if (n->type == EROFS_FOLDER || n->placed)
 		return n->at / EROFS_SLOT;
 	return (im->segments[n->at / EROFS_OUT] + n->at % EROFS_OUT) / EROFS_SLOT;
 }
@@ -187,20 +197,29 @@ root_or_folder(struct erofs_image *im, const char *path, struct erofs_folder **r
 	return 0;
 }
 
+int
+erofs_folder_like(
+    struct erofs_image *im, struct erofs_folder *f, const struct layer_meta *m, struct err *e)
+{
+	if (erofs_xattrs(im, S_IFDIR, m, e) < 0)
+		return -(int)e->code;
+	f->meta = *m;
+	f->nxattrs = im->xattrs.len;
+	f->xattrs = arena_memdup(&im->arena, im->xattrs.data, im->xattrs.len);
+	return erofs_held(im, e);
+}
+
 static int
 put_folder(struct sink *s, const char *path, const struct layer_meta *m, struct err *e)
 {
 	struct erofs_image *im = image_of(s);
 	struct erofs_folder *f;
 
-	if (root_or_folder(im, path, &f, e) < 0 || erofs_xattrs(im, S_IFDIR, m, e) < 0)
+	if (root_or_folder(im, path, &f, e) < 0)
 		return -(int)e->code;
 	im->nimplied -= f->implied;
 	f->implied = false;
-	f->meta = *m;
-	f->nxattrs = im->xattrs.len;
-	f->xattrs = arena_memdup(&im->arena, im->xattrs.data, im->xattrs.len);
-	return erofs_held(im, e);
+	return erofs_folder_like(im, f, m, e);
 }
 
 static int
@@ -482,16 +501,27 @@ put_file_done(struct sink *s, const struct layer_meta *m, struct err *e)
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
+int
+erofs_image_sync(struct erofs_image *im, struct err *e)
+{
+	if (fdatasync(im->fd) < 0 || fsync(im->dir) < 0)
+		return err_sys(e, errno, "bring the layer to disk");
+	return 0;
+}
+
 static int
 finish(struct sink *s, const struct digest *diff_id, bool sync, struct err *e)
 {
 	struct erofs_image *im = image_of(s);
 
-	if (segment_end(im, e) < 0 || erofs_folders_write(im, diff_id, e) < 0)
+	for (unsigned i = 0; i < sizeof(im->uuid); i++) {
+		const char *hex = digest_hex(diff_id) + 2 * (size_t)i;
+
+		im->uuid[i] = (uint8_t)strtoul((char[]){ hex[0], hex[1], '\0' }, NULL, 16);
+	}
+	if (segment_end(im, e) < 0 || erofs_folders_write(im, e) < 0)
 		return -(int)e->code;
-	if (sync && (fdatasync(im->fd) < 0 || fsync(im->dir) < 0))
-		return err_sys(e, errno, "bring the layer to disk");
-	return 0;
+	return sync ? erofs_image_sync(im, e) : 0;
 }
 
 static void

@@ -45,6 +45,7 @@ int erofs_write_at(int fd, const void *p, size_t n, uint64_t at, struct err *e);
 struct erofs_node {
 	uint8_t type; /* enum erofs_type */
 	bool whiteout;
+	bool placed;	/* of an image that was opened: at is a place in the file */
 	uint32_t nlink; /* counted at the end */
 	uint64_t at;
 };
@@ -97,6 +98,9 @@ struct erofs_node *erofs_lookup(const struct erofs_at *at);
 /* Gives node this name, also in place of another. */
 int erofs_name_set(
     struct erofs_image *im, const struct erofs_at *at, struct erofs_node *node, struct err *e);
+/* Gives node, of another folder, this name that is free. */
+int erofs_name_move(
+    struct erofs_image *im, const struct erofs_at *at, struct erofs_node *node, struct err *e);
 /* Takes the name away, and with a folder's all below it. */
 void erofs_name_drop(struct erofs_image *im, const struct erofs_at *at);
 struct erofs_node *erofs_node_new(struct erofs_image *im, enum erofs_type type);
@@ -143,7 +147,20 @@ struct erofs_image {
 	bool chunked; /* there are files with holes */
 
 	struct layer_usage usage;
+	uint8_t uuid[16];
+	uint64_t loaded; /* inodes of an image that was opened, but its folders */
 };
+
+/* An empty one over a file. */
+int erofs_image_on(int dir, int take_fd, size_t held_max, struct erofs_image **ret, struct err *e);
+/* Takes up again the one that is there, to change its folders (erofs_load.c). */
+int erofs_image_open(int dir, size_t held_max, struct erofs_image **ret, struct err *e);
+int erofs_image_sync(struct erofs_image *im, struct err *e);
+/* Gives f these attributes. */
+int erofs_folder_like(
+    struct erofs_image *im, struct erofs_folder *f, const struct layer_meta *m, struct err *e);
+/* Takes the mark of an opaque folder, always the last, from its attributes. */
+void erofs_opaque_split(struct erofs_folder *f);
 
 uint64_t erofs_nid(const struct erofs_image *im, const struct erofs_node *n);
 /* im->xattrs becomes the attributes of m as they stand behind an inode. */
@@ -154,6 +171,6 @@ struct erofs_inode erofs_inode(mode_t type, const struct layer_meta *m, size_t n
 bool erofs_fits(uint64_t at, size_t nxattrs, size_t n);
 
 /* Writes all folders behind what is there, then the superblock (erofs_folders.c). */
-int erofs_folders_write(struct erofs_image *im, const struct digest *diff_id, struct err *e);
+int erofs_folders_write(struct erofs_image *im, struct err *e);
 
 #endif

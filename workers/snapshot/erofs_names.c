@@ -91,6 +91,22 @@ erofs_name_set(
 	return name_add(im, at->folder, name, e);
 }
 
+int
+erofs_name_move(
+    struct erofs_image *im, const struct erofs_at *at, struct erofs_node *node, struct err *e)
+{
+	struct erofs_folder *f = (struct erofs_folder *)node;
+
+	if (erofs_name_set(im, at, node, e) < 0)
+		return -(int)e->code;
+	if (node->type != EROFS_FOLDER)
+		return 0;
+	f->parent = at->folder;
+	f->name = name_find(at->folder, at->name)->text;
+	name_find(f, "..")->node = &at->folder->node;
+	return 0;
+}
+
 void
 erofs_name_drop(struct erofs_image *im, const struct erofs_at *at)
 {

@@ -459,9 +459,11 @@ settle(struct layer_job *j, struct waiter *w, struct err *e)
 {
 	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
 	AUTO(fd_close) int made = shelf_made_fd(j->state->shelf, j->name);
-	struct nursery_fds fds = { .folder = j->sn->whole ? made : j->folder,
+	struct nursery_fds fds = {
+		.folder = j->sn->whole || j->sn->form == NURSERY_IMAGE ? made : j->folder,
 		.file = shelf_kind_fd(j->state->shelf, j->sn->id),
-		.list = j->list };
+		.list = j->list
+	};
 	int n = lowers_of(j, w, o->lowers, e);
 
 	if (n < 0)
@@ -469,6 +471,7 @@ settle(struct layer_job *j, struct waiter *w, struct err *e)
 	if (made < 0)
 		return err_sys(e, errno, "open new/%s", j->name);
 	o->op = j->sn->whole ? NURSERY_APPLY : NURSERY_SETTLE;
+	o->form = j->sn->form;
 	o->nlowers = !j->sn->whole	     ? (uint32_t)n
 		     : j->result.opaque_root ? 0
 					     : n > 0; /* that one has the others in it */
@@ -563,6 +566,7 @@ start_unpack(struct layer_job *j, struct err *e)
 	AUTO(free_ptr) struct nursery_order *o = xcalloc(1, sizeof(*o));
 	AUTO(fd_close) int blob = -1;
 	AUTO(fd_close) int board = -1;
+	AUTO(fd_close) int made = -1;
 	struct nursery_fds fds;
 	int r = j->arrived ? open_blob(j, &blob, e) : open_ingest(j, &blob, &board, e);
 
@@ -579,9 +583,13 @@ start_unpack(struct layer_job *j, struct err *e)
 	o->take = j->arrived ? 0 : j->take;
 	o->slot = j->slot;
 	o->blob_size = j->blob_size;
-	fds = (struct nursery_fds){
-		.folder = j->folder, .file = blob, .list = j->list, .board = board
-	};
+	made = shelf_made_fd(s->shelf, j->name);
+	if (made < 0)
+		return err_sys(e, errno, "open new/%s", j->name);
+	fds = (struct nursery_fds){ .folder = o->form == NURSERY_IMAGE ? made : j->folder,
+		.file = blob,
+		.list = j->list,
+		.board = board };
 	r = nursery_run(s->nursery, o, &fds, on_unpacked, j, &j->child, e);
 	if (r < 0)
 		return r;

@@ -209,6 +209,8 @@ snapshot_close(void *state)
 	struct snapshot_state *s = state;
 
 	nursery_free(&s->nursery);
+	for (unsigned i = 0; s->shelf != NULL && i < SNAPSHOTTER_COUNT; i++)
+		snapshotter_close_all(snapshotter_of((enum snapshotter_id)i), s->shelf);
 	layers_free(s);
 	chores_free(s);
 	diffs_free(s);

@@ -30,14 +30,16 @@
 
 /* What a layer becomes. */
 enum nursery_form {
-	NURSERY_FOLDER /* a folder with overlayfs' marks */
+	NURSERY_FOLDER, /* a folder with overlayfs' marks */
+	NURSERY_IMAGE	/* an EROFS image with these marks, beside an empty folder */
 };
 
 enum nursery_op {
-	/* Fills folder from file; list (a memfd) gets the implied folders. With take != 0 the file is
+	/* Fills folder from file; list (a memfd) gets the implied folders. With form NURSERY_IMAGE folder is
+	 * new/<name>, else its fs/. With take != 0 the file is
 	 * being written by content, whose board says how far it is. */
 	NURSERY_UNPACK = 1,
-	/* Gives the implied folders of list in folder what the layers below say of them; file is the
+	/* Gives the implied folders of list in folder (as above) what the layers below say of them; file is the
 	 * folder that holds all layers, lowers the numbers of those below, nearest first. */
 	NURSERY_SETTLE,
 	/* folder is new/<name>, its fs/ a layer with overlayfs' marks: settled as above, then applied to a

@@ -29,6 +29,7 @@
 #include "workers/snapshot/cell.h"
 #include "workers/snapshot/follow.h"
 #include "workers/snapshot/diff.h"
+#include "workers/snapshot/erofs_image.h"
 #include "workers/snapshot/nursery.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/settle.h"
@@ -38,6 +39,8 @@
 #define CHILD_FILES 8200 /* copying goes 2000 folders deep, with four for each */
 #define CHILD_MEMORY (1ULL << 30)
 #define CHILD_CPU_S 7200
+#define IMAGE_HELD (640u << 20) /* five million names of usual length */
+#define IMAGE_MORE (1ULL << 30)
 
 struct child {
 	pid_t pid; /* 0 = free */
@@ -128,8 +131,9 @@ confine(int root, const struct nursery_order *o, struct err *e)
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_NOFILE, CHILD_FILES);
 	limit(RLIMIT_CPU, CHILD_CPU_S);
-	if (o->op == NURSERY_UNPACK)
-		limit(RLIMIT_FSIZE, o->limits.bytes);
+	if (o->op == NURSERY_UNPACK) /* an image has more in it than files */
+		limit(RLIMIT_FSIZE,
+		    o->limits.bytes * (o->form == NURSERY_IMAGE ? 2 : 1) + IMAGE_MORE);
 #ifndef __SANITIZE_ADDRESS__
 	limit(RLIMIT_AS, CHILD_MEMORY);
 #endif
@@ -157,10 +161,9 @@ on_progress(void *arg, uint64_t offset)
 }
 
 static int
-do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e)
+fill(const struct nursery_order *o, struct sink *sink, struct nursery_report *r, struct err *e)
 {
 	struct buf implied = BUF_LIMIT(NURSERY_IMPLIED_BYTES_MAX);
-	AUTO(tree_free) struct tree *t = tree_new(FD_FOLDER, o->limits.held);
 	struct unpack_result res = { .offset = 0 };
 	AUTO(board_unmap) struct board *board = NULL;
 	struct follow f = { .file = FD_FILE, .take = o->take, .size = o->blob_size };
@@ -169,7 +172,7 @@ do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e
 	if (board != NULL)
 		f.slot = &board->self.ingest[o->slot % BOARD_INGESTS];
 	if (ret == 0)
-		ret = unpack_run(FD_FILE, board != NULL ? &f : NULL, tree_sink(t), &o->limits, true,
+		ret = unpack_run(FD_FILE, board != NULL ? &f : NULL, sink, &o->limits, true,
 		    on_progress, NULL, &implied, &res, e);
 	if (ret == 0 && implied.len > 0 && fs_write_all(FD_LIST, implied.data, implied.len) < 0)
 		ret = err_sys(e, errno, "note the implied folders");
@@ -182,6 +185,21 @@ do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e
 	r->xattrs_skipped = res.usage.xattrs_skipped;
 	r->opaque_root = res.usage.opaque_root;
 	return ret;
+}
+
+static int
+do_unpack(const struct nursery_order *o, struct nursery_report *r, struct err *e)
+{
+	AUTO(erofs_image_free) struct erofs_image *im = NULL;
+	AUTO(tree_free) struct tree *t = NULL;
+
+	if (o->form != NURSERY_IMAGE) {
+		t = tree_new(FD_FOLDER, o->limits.held);
+		return fill(o, tree_sink(t), r, e);
+	}
+	if (erofs_image_new(FD_FOLDER, IMAGE_HELD, &im, e) < 0)
+		return -(int)e->code;
+	return fill(o, erofs_image_sink(im), r, e);
 }
 
 /* The layer below, copied, with the layer applied to it: in whole/, which becomes fs/. */
@@ -217,11 +235,13 @@ do_apply(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 	AUTO(fd_close)
 	int layer = openat(FD_FOLDER, "fs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	AUTO(fd_close) int whole = -1;
+	struct settled_folder settled;
 	int ret;
 
 	if (layer < 0)
 		return err_sys(e, errno, "open the layer");
-	ret = settle_run(layer, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	settled = settled_folder(layer);
+	ret = settle_run(&settled.settled, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
 	if (ret == 0)
 		ret = apply(o, layer, e);
 	if (ret < 0)
@@ -256,6 +276,16 @@ do_diff(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 }
 
 static int
+do_settle(const struct nursery_order *o, struct err *e)
+{
+	struct settled_folder folder = settled_folder(FD_FOLDER);
+
+	if (o->form == NURSERY_IMAGE)
+		return settle_image(FD_FOLDER, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	return settle_run(&folder.settled, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+}
+
+static int
 work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 {
 	bool beside = o->op == NURSERY_SETTLE || o->op == NURSERY_APPLY;
@@ -266,7 +296,7 @@ work(const struct nursery_order *o, struct nursery_report *r, struct err *e)
 	case NURSERY_UNPACK:
 		return do_unpack(o, r, e);
 	case NURSERY_SETTLE:
-		return settle_run(FD_FOLDER, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+		return do_settle(o, e);
 	case NURSERY_APPLY:
 		return do_apply(o, r, e);
 	case NURSERY_COPY:

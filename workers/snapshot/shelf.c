@@ -311,6 +311,32 @@ shelf_sweep(struct shelf *s, const struct shelf_sweep *how, unsigned *ret_n, str
 	return r;
 }
 
+struct each {
+	shelf_fn *fn;
+	void *arg;
+};
+
+static int
+each_number(void *arg, const char *name, struct err *e)
+{
+	const struct each *x = arg;
+	uint64_t n;
+
+	(void)e;
+	if (number_of(name, &n))
+		x->fn(x->arg, n);
+	return 0;
+}
+
+void
+shelf_each(const struct shelf *s, enum snapshotter_id kind, shelf_fn *fn, void *arg)
+{
+	struct each x = { .fn = fn, .arg = arg };
+	struct err ignored = ERR_ZERO; /* of what can't be read there is nothing */
+
+	(void)each_name(s->kinds[kind], each_number, &x, &ignored);
+}
+
 static int
 any_name(void *arg, const char *name, struct err *e)
 {

@@ -58,6 +58,9 @@ int shelf_drop(struct shelf *s, enum snapshotter_id kind, uint64_t number, struc
 /* The same for all of new/. */
 int shelf_drop_all_new(struct shelf *s, struct err *e);
 
+/* Calls fn for every folder of that snapshotter. */
+typedef void shelf_fn(void *arg, uint64_t number);
+void shelf_each(const struct shelf *s, enum snapshotter_id kind, shelf_fn *fn, void *arg);
 bool shelf_has(const struct shelf *s, enum snapshotter_id kind, uint64_t number);
 /* Descriptor of a snapshot's fs/ (the caller's), -1 with errno. */
 int shelf_fs(const struct shelf *s, enum snapshotter_id kind, uint64_t number);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "lib/base/log.h"
+
 static const struct snapshotter *const all[SNAPSHOTTER_COUNT] = {
 #define SNAPSHOTTER(NAME, name, doc) &snapshotter_##name,
 #include "schemas/snapshotters.def"
@@ -33,6 +35,30 @@ snapshotter_open(const struct snapshotter *sn, const struct shelf *s, const uint
 	for (unsigned i = 0; sn->open != NULL && r == 0 && i < n; i++)
 		r = sn->open(s, numbers[i], e);
 	return r;
+}
+
+struct closing {
+	const struct snapshotter *sn;
+	const struct shelf *shelf;
+};
+
+static void
+close_one(void *arg, uint64_t number)
+{
+	const struct closing *c = arg;
+	struct err e = ERR_ZERO;
+
+	if (c->sn->close(c->shelf, number, &e) < 0)
+		log_warn("%s", e.msg);
+}
+
+void
+snapshotter_close_all(const struct snapshotter *sn, const struct shelf *s)
+{
+	struct closing c = { .sn = sn, .shelf = s };
+
+	if (sn->close != NULL)
+		shelf_each(s, sn->id, close_one, &c);
 }
 
 void

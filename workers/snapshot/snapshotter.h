@@ -32,7 +32,8 @@ struct snapshotter {
 	enum nursery_form form; /* what a child makes of a layer */
 	bool whole; /* each fs/ is a whole tree, a copy of the one below to begin with */
 
-	/* Whether it works on this host: failed_precondition says what is missing. */
+	/* Whether it works on this host: failed_precondition says what is missing. 1: it does, but is not the
+	 * one to take when nobody asks for it. */
 	int (*probe)(struct shelf *s, struct err *e);
 	/* NULL: nothing. Puts into the folder behind dir, that of a snapshot to be written to, what it needs beside fs/.
 	 * top: fs/ of the layer below, or -1. */
@@ -56,6 +57,9 @@ const struct snapshotter *snapshotter_named(const char *name);
 /* Opens layers that are needed. */
 int snapshotter_open(const struct snapshotter *sn, const struct shelf *s, const uint64_t *numbers,
     unsigned n, struct err *e);
+
+/* Closes every layer there is. */
+void snapshotter_close_all(const struct snapshotter *sn, const struct shelf *s);
 
 /* The answer of a snapshot that is a folder as it is. */
 void snapshotter_bind(const struct snapshotter *sn, const struct shelf *s, uint64_t number,

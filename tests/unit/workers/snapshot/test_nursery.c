@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Confined children: unpacking, settling, counting and emptying through the nursery. */
+/* Confined children: unpacking, settling, counting and emptying through the nursery; layers as folders and
+ * as images. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -30,6 +33,7 @@ struct fix {
 	struct nursery_job *job;
 	struct nursery_report last;
 	bool done, died;
+	bool image; /* layers are images, mounted where folders would be */
 	struct err e;
 };
 
@@ -57,11 +61,41 @@ setup(void **state)
 }
 
 static int
+setup_image(void **state)
+{
+	int r = setup(state);
+
+	((struct fix *)*state)->image = true;
+	return r;
+}
+
+static void
+hide(struct fix *f, unsigned number)
+{
+	AUTO(free_ptr) char *path = xasprintf("%s/layers/%u/fs", f->dir, number);
+
+	(void)umount2(path, MNT_DETACH);
+}
+
+/* Mounts the image of a layer. */
+static void
+show(struct fix *f, unsigned number)
+{
+	AUTO(free_ptr) char *image = xasprintf("%s/layers/%u/layer.erofs", f->dir, number);
+	AUTO(free_ptr) char *path = xasprintf("%s/layers/%u/fs", f->dir, number);
+
+	if (f->image && mount(image, path, "erofs", MS_RDONLY, NULL) < 0)
+		fail_msg("mount %s: %s", image, strerror(errno));
+}
+
+static int
 teardown(void **state)
 {
 	struct fix *f = *state;
 
 	nursery_free(&f->nursery);
+	for (unsigned i = 1; f->image && i < 4; i++)
+		hide(f, i);
 	loop_free(&f->loop);
 	fd_close(&f->layers);
 	assert_int_equal(tree_empty(f->top, &f->e), 0);
@@ -119,15 +153,38 @@ unpack_layer(struct fix *f, struct buf *tar, unsigned number)
 		.limits = { .bytes = 1 << 30, .entries = 1000, .held = 1 << 20 } };
 	AUTO(fd_close) int blob = memfd_create("blob", MFD_CLOEXEC);
 	AUTO(fd_close) int folder = layer_folder(f, number);
+	AUTO(fd_close) int beside = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int list = memfd_create("list", MFD_CLOEXEC);
 
 	tar_end(tar);
 	assert_int_equal(fs_write_all(blob, tar->data, tar->len), 0);
 	assert_int_equal(lseek(blob, 0, SEEK_SET), 0);
 	buf_free(tar);
-	start(f, &o, folder, blob, list);
+	o.form = f->image ? NURSERY_IMAGE : NURSERY_FOLDER;
+	start(f, &o, f->image ? beside : folder, blob, list);
 	finish(f);
+	if (f->last.kind == NURSERY_DONE)
+		show(f, number);
 	return list;
+}
+
+/* Settles it; list is closed. Returns its folder. */
+static int
+settle_layer(struct fix *f, struct nursery_order *o, unsigned number, int list)
+{
+	AUTO(free_ptr) char *path = xasprintf("%u", number);
+	AUTO(fd_close) int beside = openat(f->layers, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fd_close) int folder = layer_folder(f, number);
+
+	hide(f, number);
+	o->form = f->image ? NURSERY_IMAGE : NURSERY_FOLDER;
+	start(f, o, f->image ? beside : folder, f->layers, list);
+	finish(f);
+	fd_close(&list);
+	if (f->last.kind != NURSERY_DONE)
+		fail_msg("%s", f->last.message);
+	show(f, number);
+	return layer_folder(f, number);
 }
 
 static void
@@ -236,8 +293,10 @@ settles(void **state)
 	struct fix *f = *state;
 	struct nursery_order o = { .op = NURSERY_SETTLE, .nlowers = 2, .lowers = { 2, 1 } };
 	AUTO(fd_close) int folder = -1;
+	AUTO(fd_close) int fd = -1;
 	struct buf tar = BUF_ZERO;
 	struct stat st;
+	char value[8];
 	int list;
 
 	tar_add(&tar, &(struct entry){ .name = "a",
@@ -262,16 +321,13 @@ settles(void **state)
 	tar_add(&tar, &(struct entry){ .name = "new/f", .body = "x" });
 	list = unpack_layer(f, &tar, 3);
 	assert_int_equal(f->last.implied, 1);
-	folder = layer_folder(f, 3);
-	start(f, &o, folder, f->layers, list);
-	finish(f);
-	fd_close(&list);
-	if (f->last.kind != NURSERY_DONE)
-		fail_msg("%s", f->last.message);
+	folder = settle_layer(f, &o, 3, list);
 	assert_int_equal(fstatat(folder, "a", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(st.st_uid, 5);
 	assert_int_equal(st.st_mtim.tv_sec, 1000);
+	fd = openat(folder, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(fgetxattr(fd, "user.k", value, sizeof(value)), 1);
 	assert_int_equal(fstatat(folder, "a/b", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0711);
 	assert_int_equal(st.st_uid, 7);
@@ -304,15 +360,14 @@ settles_behind_links(void **state)
 	tar_add(&tar, &(struct entry){ .name = "bin/.wh.old", .body = "" });
 	tar_add(&tar, &(struct entry){ .name = "bin/sub/f", .body = "s" });
 	tar_add(&tar, &(struct entry){ .name = "usr/bin/sub/g", .body = "g" });
+	tar_add(&tar, &(struct entry){ .name = "hard", .body = "h" });
+	tar_add(&tar, &(struct entry){ .name = "bin/hard", .type = '1', .link = "hard" });
+	tar_add(&tar, &(struct entry){ .name = "bin/both", .type = '1', .link = "hard" });
+	tar_add(&tar, &(struct entry){ .name = "usr/bin/both", .body = "stays" });
 	tar_add(&tar, &(struct entry){ .name = "esc/share/f", .body = "e" });
 	tar_add(&tar, &(struct entry){ .name = "dead/f", .body = "d" });
 	list = unpack_layer(f, &tar, 2);
-	folder = layer_folder(f, 2);
-	start(f, &o, folder, f->layers, list);
-	finish(f);
-	fd_close(&list);
-	if (f->last.kind != NURSERY_DONE)
-		fail_msg("%s", f->last.message);
+	folder = settle_layer(f, &o, 2, list);
 	assert_int_equal(faccessat(folder, "bin", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 	assert_int_equal(faccessat(folder, "esc", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 	assert_int_equal(fs_read(folder, "usr/bin/new", 10, &text, &f->e), 0);
@@ -321,11 +376,16 @@ settles_behind_links(void **state)
 	assert_int_equal(fs_read(folder, "usr/share/f", 10, &text, &f->e), 0);
 	assert_int_equal(fs_read(folder, "no/where/f", 10, &text, &f->e), 0);
 	assert_string_equal(text.data, "nsged");
+	assert_int_equal(fs_read(folder, "usr/bin/both", 10, &text, &f->e), 0);
+	assert_string_equal(text.data, "nsgedstays");
 	assert_int_equal(fstatat(folder, "usr/bin/old", &st, 0), 0);
 	assert_true(S_ISCHR(st.st_mode));
 	assert_int_equal(fstatat(folder, "usr/bin", &st, 0), 0);
 	assert_int_equal(st.st_uid, 5);
 	assert_int_equal(st.st_mode & 07777, 0711);
+	assert_int_equal(st.st_nlink, 3);
+	assert_int_equal(fstatat(folder, "hard", &st, 0), 0);
+	assert_int_equal(st.st_nlink, 2); /* the name that was in the way is gone */
 	buf_free(&text);
 }
 
@@ -413,15 +473,20 @@ int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define I(name) cmocka_unit_test_setup_teardown(name, setup_image, teardown)
 	const struct CMUnitTest tests[] = { T(unpacks), T(failures_come_back), T(cancels),
-		T(children_end_with_the_nursery), T(settles), T(settles_behind_links),
-		T(counts_and_empties), T(finds_files_in_stacks) };
+		T(children_end_with_the_nursery), T(settles), T(settles_behind_links), I(unpacks),
+		I(failures_come_back), I(settles), I(settles_behind_links), T(counts_and_empties),
+		T(finds_files_in_stacks) };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	if (geteuid() != 0) {
 		(void)printf("needs root\n");
 		return 77;
 	}
+	/* What is mounted here is seen nowhere else, and ends with this process. */
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
