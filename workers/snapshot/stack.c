@@ -30,6 +30,8 @@ overlay_try(const char *path, struct err *e)
 		if (fd < 0 || fsconfig(fs, FSCONFIG_SET_STRING, keys[i], name, 0) < 0)
 			return err_sys(e, errno, "overlayfs does not take %s %s", keys[i], folder);
 	}
+	/* Else its end waits until all that any program has written is on disk. Linux 5.10 and later. */
+	(void)fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return err_sys(e, errno, "overlayfs can't be mounted over folders of %s", path);
 	return 0;
