@@ -140,7 +140,7 @@ ifeq ($(V),1)
 Q :=
 endif
 
-.PHONY: all deps check check-unit check-it check-faults lint format demo bench install clean docs
+.PHONY: all deps check check-unit check-fuzz check-it check-faults lint format demo bench install clean docs
 
 # The programs as users and tests find them: build/cofferd, build/ctr, ... -> the release variant.
 all: $(addprefix $(O)/,$(PROGRAMS)) $(if $(filter release,$(VARIANT)),$(addprefix build/,$(PROGRAMS)))
@@ -174,7 +174,7 @@ deps:
 check:
 	tests/check
 
-check-unit check-it check-faults lint:
+check-unit check-fuzz check-it check-faults lint:
 	tests/check $@
 
 format:

@@ -2,18 +2,22 @@
 #   $(O)/fuzz/replay_<name>   plain, any compiler
 #   $(O)/fuzz/<name>          libFuzzer: the variant SAN=fuzzer-no-link,address,undefined, with clang
 #
-#   make fuzz [FUZZ_SECONDS=5] [FUZZ_TARGETS="wire names"]
-#   make fuzz-smoke           the plain ones for half a second each; with SAN=address,undefined better
+#   make fuzz [FUZZ_SECONDS=60] [FUZZ_TARGETS="wire names"]
+#   make fuzz-smoke           the plain ones for a few seconds; with SAN=address,undefined better
 FUZZ_NEEDS_wire      := bus/wire schemas lib/base
 FUZZ_NEEDS_names     := lib/oci lib/base
 FUZZ_NEEDS_documents := lib/oci lib/base
 FUZZ_NEEDS_toml      := lib/base
 FUZZ_NEEDS_ttrpc     := lib/ttrpc lib/base
 FUZZ_NEEDS_tar       := workers/snapshot
+FUZZ_NEEDS_erofs     := workers/snapshot
+FUZZ_NEEDS_inflate   := workers/snapshot
+FUZZ_NEEDS_settle    := workers/snapshot
+FUZZ_NEEDS_diff      := workers/snapshot
 FUZZ_NEEDS_archive   := ctr
 FUZZ_NEEDS_filter    := lib/filter schemas lib/base
 
-FUZZ_SECONDS ?= 5
+FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_SAN     := fuzzer-no-link,address,undefined
 

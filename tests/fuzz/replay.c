@@ -3,8 +3,9 @@
  * replay - a fuzz target without libFuzzer:
  *
  *	replay_X FILE...	runs these inputs (a folder: all files in it)
- *	replay_X -smoke MS	runs the seeds, then random mutations of them for so many milliseconds; the
- *				input in hand is kept in the file named by REPLAY_KEEP, if that is set
+ *	replay_X -smoke N	runs the seeds, then N mutations of them, for SMOKE_MS at most: always the same
+ *				ones, unless REPLAY_SEED says otherwise; the input in hand is kept in the file
+ *				named by REPLAY_KEEP, if that is set
  *	replay_X -seeds DIR	writes the seeds into DIR
  */
 #include <dirent.h>
@@ -22,6 +23,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define INPUT_MAX (8u << 20)
+#define SMOKE_MS 5000
 
 struct seeds {
 	struct {
@@ -117,15 +119,15 @@ mutate(struct buf *b, const struct seeds *s)
 }
 
 static int
-smoke(const struct seeds *s, uint64_t ms)
+smoke(const struct seeds *s, uint64_t most)
 {
 	const char *keep = getenv("REPLAY_KEEP");
-	uint64_t end = clock_mono_ms() + ms, runs = 0;
+	uint64_t end = clock_mono_ms() + SMOKE_MS, runs = 0;
 	struct err e = ERR_ZERO;
 
 	for (unsigned i = 0; i < s->n; i++, runs++)
 		run(s->v[i].p, s->v[i].n);
-	for (; clock_mono_ms() < end; runs++) {
+	for (most += runs; runs < most && clock_mono_ms() < end; runs++) {
 		AUTO(buf_free) struct buf b = BUF_ZERO;
 		unsigned from = (unsigned)random() % s->n;
 
@@ -161,10 +163,10 @@ int
 main(int argc, char **argv)
 {
 	struct seeds *s = xcalloc(1, sizeof(*s));
+	const char *from = getenv("REPLAY_SEED");
 	int r = 0;
 
-	srandom((unsigned)(getenv("REPLAY_SEED") != NULL ? strtoul(getenv("REPLAY_SEED"), NULL, 10)
-							 : (unsigned long)clock_real_ns()));
+	srandom(from == NULL ? 1 : (unsigned)strtoul(from, NULL, 10));
 	fuzz_seeds(keep_seed, s);
 	MUST(s->n > 0);
 	if (argc == 3 && strcmp(argv[1], "-smoke") == 0)

@@ -146,7 +146,7 @@ rules_with_arguments(scmp_filter_ctx f)
 		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	for (unsigned i = 0; r == 0 && i < COUNT(requests); i++)
 		r = seccomp_rule_add(
-		    f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, requests[i]));
+		    f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
 	/* glibc gives names to its memory, where the kernel lets it; setting those of threads is the same. */
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 0);
