@@ -132,6 +132,59 @@ logged() { ctr containers logs "$1" | grep -q "$2"; }
 	nothing_left bu-native
 }
 
+# other_disk TYPE: the daemon anew, with a root folder of its own on a filesystem of that type
+other_disk()
+{
+	coffer_stop
+	ROOT=$T/other
+	mkdir -p "$ROOT" && mount -t "$1" "$1" "$ROOT" && chmod 711 "$ROOT" && coffer_start
+}
+own_disk()
+{
+	coffer_stop && umount "$T/other" && ROOT=$T/root && coffer_start
+}
+
+# ramfs has no idmapped mounts.
+@test "a filesystem without idmapped mounts: owners are changed on disk, once" {
+	local bb fs changed
+
+	other_disk ramfs
+	bb=$(pulled busybox)
+	ok ctr containers create "${MAP[@]}" "$bb" bu-chown sh -c \
+	    'stat -c %u:%g:%a / /bin/busybox /tmp; touch /mine; chown 7:7 /mine; stat -c %u /mine; cat /proc/self/uid_map | tr -s " "'
+	ok ctr containers start bu-chown
+	wait_until 10 is_status bu-chown stopped
+	ok ctr containers logs bu-chown
+	assert_is "$(printf '%s\n' 0:0:755 0:0:755 0:0:1777 7 ' 0 100000 65536')"
+	fs=$(echo "$ROOT"/snapshot/*/*/fs/mine)
+	[[ $(stat -c %u:%g "$fs" "${fs%mine}bin/busybox" "${fs%mine}") == "$(printf '100007:200007\n100000:200000\n100000:200000')" ]]
+	[[ $(<"${fs%fs/mine}owners") == "$(printf '0:100000:65536\n0:200000:65536\ndone')" ]]
+	changed=$(stat -c %z "${fs%mine}bin/busybox")
+	ok ctr tasks delete bu-chown
+	ok ctr containers start bu-chown
+	wait_until 10 is_status bu-chown stopped
+	[[ $(stat -c %z "${fs%mine}bin/busybox") == "$changed" ]]
+	refused 1 'given to the users of a user namespace' ctr snapshots commit layer bu-chown
+	refused 1 'given to the users of a user namespace' ctr snapshots diff bu-chown
+	ok ctr containers delete --force bu-chown
+	nothing_left bu-chown
+	own_disk
+}
+
+@test "killed while owners are changed: refused from then on, and said what to do" {
+	local bb fs
+
+	other_disk ramfs
+	bb=$(pulled busybox)
+	ok ctr containers create "${MAP[@]}" "$bb" bu-half true
+	fs=$(ctr snapshots mounts /x bu-half | sed -n 's/.*upperdir=\([^, ]*\)fs.*/\1/p')
+	printf '0:100000:65536\n0:200000:65536\n' >"${fs}owners"
+	refused 1 'changed in part.*delete the container and create it again' ctr containers start bu-half
+	ok ctr containers delete --force bu-half
+	nothing_left bu-half
+	own_disk
+}
+
 @test "what is no mapping is refused in one line, and nothing is left" {
 	local line before args
 	before=$(state_now)

@@ -186,6 +186,8 @@ stack_add(struct diff_job *j, struct txn *t, const char *key, bool below, struct
 	int n = snapshots_get(t, call_ns(j->call), j->sn->name, key, a, &row, e);
 
 	if (n == 0)
+		n = shelf_check_owners(j->state->shelf, j->sn->id, row.number, e);
+	if (n == 0)
 		n = snapshot_folders(t, j->call, j->sn, &row, below, numbers, e);
 	if (n < 0)
 		return n;

@@ -400,6 +400,8 @@ snapshot_on_snapshot_commit(struct snapshot_state *s, struct call *c,
 	if ((r = store_read(s->store, &t, e)) < 0 || (r = commit_check(t, c, m, &row, e)) < 0)
 		return r;
 	ask.what = arena_printf(call_arena(c), "commit snapshot %s", req->key);
+	if (shelf_check_owners(s->shelf, m->sn->id, row.number, e) < 0)
+		return err_wrap(e, "%s", ask.what);
 	ask.folder = shelf_fs(s->shelf, m->sn->id, row.number);
 	if (ask.folder < 0)
 		return err_sys(e, errno, "open snapshot %s", req->key);

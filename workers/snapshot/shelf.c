@@ -355,6 +355,20 @@ shelf_trash_empty(struct shelf *s)
 }
 
 int
+shelf_check_owners(const struct shelf *s, enum snapshotter_id kind, uint64_t number, struct err *e)
+{
+	char path[SHELF_NAME_MAX + 8];
+
+	(void)snprintf(path, sizeof(path), "%llu/owners", (unsigned long long)number);
+	if (faccessat(s->kinds[kind], path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return err_set(e, ERR_FAILED_PRECONDITION,
+	    "its files were given to the users of a user namespace, as its filesystem has no "
+	    "idmapped "
+	    "mounts: no layer can be made of them");
+}
+
+int
 shelf_fs(const struct shelf *s, enum snapshotter_id kind, uint64_t number)
 {
 	char path[SHELF_NAME_MAX + 8];

@@ -65,6 +65,11 @@ bool shelf_has(const struct shelf *s, enum snapshotter_id kind, uint64_t number)
 /* Descriptor of a snapshot's fs/ (the caller's), -1 with errno. */
 int shelf_fs(const struct shelf *s, enum snapshotter_id kind, uint64_t number);
 
+/* failed_precondition when its files have the ids of the outside of a user namespace: a file "owners" beside fs/ says so
+ * (workers/task/shim/owners.h), and a layer made of them would be wrong. */
+int
+shelf_check_owners(const struct shelf *s, enum snapshotter_id kind, uint64_t number, struct err *e);
+
 /* To the trash with every folder that wanted denies; leaving is called before. *ret_n: how
  * many. */
 struct shelf_sweep {

@@ -15,6 +15,7 @@
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
 #include "lib/base/mounting.h"
+#include "workers/task/shim/owners.h"
 
 #define STACKED_MAX 1024 /* while an overlay of mapped owners is made, all its layers lie there */
 
@@ -32,6 +33,48 @@ target_of(const char *dir, const char *target, char *path, struct err *e)
 	return 0;
 }
 
+static const char *
+option_of(const Containerd__Types__Mount *m, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (size_t i = 0; i < m->n_options; i++)
+		if (strncmp(m->options[i], key, n) == 0)
+			return m->options[i] + n;
+	return NULL;
+}
+
+/* Beside the folder that is written to: "owners". NULL when there is none such. */
+static char *
+owners_record(const Containerd__Types__Mount *m)
+{
+	const char *written = strcmp(m->type, "overlay") == 0 ? option_of(m, "upperdir=")
+							      : m->source;
+	const char *slash = written == NULL ? NULL : strrchr(written, '/');
+
+	return slash == NULL ? NULL : xasprintf("%.*s/owners", (int)(slash - written), written);
+}
+
+/* Without the maps, and the owners changed on disk. */
+static int
+mount_changed(const char *path, const Containerd__Types__Mount *m, struct err *e)
+{
+	const char *uidmap = option_of(m, "uidmap="), *gidmap = option_of(m, "gidmap=");
+	AUTO(free_ptr) const char **options = xcalloc(m->n_options + 1, sizeof(*options));
+	AUTO(free_ptr) char *record = owners_record(m);
+	size_t n = 0;
+	int r;
+
+	if (uidmap == NULL || gidmap == NULL || record == NULL)
+		return -(int)e->code;
+	*e = ERR_ZERO;
+	for (size_t i = 0; i < m->n_options; i++)
+		if (m->options[i] + 7 != uidmap && m->options[i] + 7 != gidmap)
+			options[n++] = m->options[i];
+	r = mounting_make(path, m->type, m->source, options, n, e);
+	return r < 0 ? r : owners_change(path, record, uidmap, gidmap, e);
+}
+
 static int
 mount_one(const char *dir, const Containerd__Types__Mount *m, struct err *e)
 {
@@ -41,6 +84,8 @@ mount_one(const char *dir, const Containerd__Types__Mount *m, struct err *e)
 	if (r == 0)
 		r = mounting_make(
 		    path, m->type, m->source, (const char *const *)m->options, m->n_options, e);
+	if (r == -ERR_UNIMPLEMENTED)
+		r = mount_changed(path, m, e);
 	return r < 0 ? err_wrap(e, "root") : 0;
 }
 
