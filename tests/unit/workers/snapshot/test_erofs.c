@@ -27,6 +27,7 @@
 #include "lib/base/fs.h"
 #include "tests/unit/workers/snapshot/tarmake.h"
 #include "workers/snapshot/erofs_image.h"
+#include "workers/snapshot/erofs_mount.h"
 #include "workers/snapshot/unpack.h"
 
 struct fix {
@@ -313,12 +314,35 @@ memory(void **state)
 	tar_fails(f, ERR_RESOURCE_EXHAUSTED, "memory");
 }
 
+/* As on a kernel that mounts EROFS from block devices only. */
+static void
+by_loop_device(void **state)
+{
+	struct fix *f = *state;
+	AUTO(fd_close) int image = -1;
+	AUTO(fd_close) int mounted = -1;
+	struct buf text = BUF_ZERO;
+
+	ADD(.name = "f", .body = "text");
+	tar_ok(f);
+	image = openat(f->top, EROFS_IMAGE_NAME, O_RDONLY | O_CLOEXEC);
+	if (erofs_mount_loop(image, &mounted, &f->e) < 0)
+		fail_msg("%s", f->e.msg);
+	assert_int_equal(fs_read(mounted, "f", 10, &text, &f->e), 0);
+	assert_string_equal(buf_str(&text), "text");
+	buf_free(&text);
+	shell(f, "losetup --list --noheadings --output BACK-FILE | grep -qF $1/layer.erofs");
+	fd_close(&mounted);
+	shell(f, "i=0; while losetup --list --noheadings --output BACK-FILE | grep -qF "
+		 "$1/layer.erofs; do i=$((i + 1)); test $i -lt 1000; done");
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = { T(sizes), T(holes), T(large_folder), T(attributes),
-		T(same_tar_same_bytes), T(memory) };
+		T(same_tar_same_bytes), T(memory), T(by_loop_device) };
 
 	if (geteuid() != 0) {
 		(void)printf("needs root\n");
