@@ -125,7 +125,7 @@ verb_fn images_push, images_pull, images_list, images_info, images_remove, image
 verb_fn images_label, images_inspect, images_check, images_usage, images_prune, images_mount,
     images_unmount;
 verb_fn containers_create, containers_start, containers_list, containers_info, containers_logs,
-    containers_stop, containers_kill, containers_delete;
+    containers_stop, containers_kill, containers_delete, containers_commit;
 verb_fn run_run, run_exec, run_attach, run_remove_after;
 verb_fn tasks_list, tasks_kill, tasks_delete, tasks_ps, tasks_pause, tasks_resume, tasks_wait;
 verb_fn snapshots_list, snapshots_tree, snapshots_info, snapshots_usage, snapshots_prepare,

@@ -62,6 +62,21 @@ static const struct opt snapshotter_opts[] = {
 	{ .name = NULL },
 };
 
+static const struct opt commit_opts[] = {
+	{ "author", 'a', OPT_TEXT, "NAME", "Who made it: Name <mail@example.org>.", NULL },
+	{ "message", 'm', OPT_TEXT, "TEXT", "What was done, for the image's history.", NULL },
+	{ "change", 'c', OPT_LIST, "LINE",
+	    "Change its config by a line of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, "
+	    "STOPSIGNAL, USER, VOLUME, WORKDIR.",
+	    NULL },
+	{ "pause", 'p', OPT_FLAG, NULL,
+	    "Pause the container while it is read (the default; --pause=false does not).", NULL },
+	{ "compression", 0, OPT_TEXT, "HOW", "Of the layer: gzip (the default), zstd or none.",
+	    NULL },
+	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json: the image, whole.", NULL },
+	{ .name = NULL },
+};
+
 static const struct opt usage_opts[] = {
 	{ "bytes", 'b', OPT_FLAG, NULL, "Sizes in bytes.", NULL },
 	{ "format", 0, OPT_TEXT, "FORMAT", "table (the default) or json: an array.", NULL },
@@ -822,6 +837,27 @@ const struct verb verbs[] = {
 	    .min_args = 1,
 	    .max_args = MANY,
 	    .run = containers_delete },
+	{ .group = "containers",
+	    .name = "commit",
+	    .args = "CONTAINER IMAGE",
+	    .brief = "make an image of a container",
+	    .text =
+		"Makes a new image out of what a container has written, on top of the layers of "
+		"the "
+		"image that it was made from, unpacks it and prints its name. A container that "
+		"runs "
+		"is paused meanwhile. Volumes and other mounts are not part of it, sockets are "
+		"left "
+		"out. SOURCE_DATE_EPOCH sets the time that the image says it was made at: the same "
+		"container then gives the same image.",
+	    .examples =
+		"ctr containers commit web docker.io/library/web:patched\n"
+		"ctr c commit -m 'fix the config' -c 'CMD [\"nginx\", \"-g\", \"daemon off;\"]' "
+		"-c 'ENV LANG=C' web web:2",
+	    .opts = { commit_opts },
+	    .min_args = 2,
+	    .max_args = 2,
+	    .run = containers_commit },
 	{ .group = "containers",
 	    .name = "remove-after",
 	    .args = "CONTAINER CREATED_AT",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # f-points - the process killed at every named place of the source (FAULT_POINT) in turn, once, in the
-# middle of a whole life: pull, export, import, create, start, exec, stop, delete, remove. Nobody may notice.
+# middle of a whole life: pull, export, import, create, start, exec, stop, commit, delete, remove. Nobody may notice.
 
 load ../lib/harness.bash
 
@@ -43,11 +43,24 @@ life()
 	ok ctr containers stop --timeout 5 fp-life || return 1
 	ok ctr containers logs fp-life || return 1
 	assert_has up || return 1
+	ok ctr containers commit fp-life fp:commit || return 1
+	ok ctr images remove --sync fp:commit || return 1
+	copies || return 1
 	ok ctr containers delete fp-life || return 1
 	ok ctr images remove "$ref" || return 1
 	ok ctr gc || return 1
 	ok ctr content list -q || return 1
 	assert_is ""
+}
+
+# copies: snapshots by hand, of whole trees
+copies()
+{
+	ok ctr snapshots prepare --snapshotter native fp-1 || return 1
+	ok ctr snapshots commit --snapshotter native fp-2 fp-1 || return 1
+	ok ctr snapshots prepare --snapshotter native fp-3 fp-2 || return 1
+	ok ctr snapshots delete --snapshotter native fp-3 fp-2 || return 1
+	assert_is $'fp-3\nfp-2'
 }
 
 # damaged: verify finds a layer that is not what it was, and takes it away
@@ -79,6 +92,8 @@ gone_file() { [[ ! -e $1 ]]; }
 			bad+="$p: $(tail -n 3 "$T/out.$p" | tr '\n' ' ')"$'\n'
 			: >"$T/faults"
 			ctr containers delete --force fp-life >/dev/null 2>&1 || true
+			ctr snapshots delete --snapshotter native fp-3 fp-2 fp-1 >/dev/null 2>&1 || true
+			ctr images remove --force fp:commit >/dev/null 2>&1 || true
 			ctr images remove --force "$REG/coffer/layers:latest" >/dev/null 2>&1 || true
 		fi
 		: >"$T/faults"

@@ -295,8 +295,13 @@ put_whiteout(struct sink *s, const char *path, struct err *e)
 	struct erofs_image *im = image_of(s);
 	struct erofs_node *n;
 	struct erofs_inode in = erofs_inode(S_IFCHR, &nothing, 0); /* device 0:0 */
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
 	struct erofs_at at;
 
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 : (int)(slash - path), path);
+	if (erofs_blocked(im, dir))
+		return 0;
 	if (place(im, path, &at, e) < 0)
 		return -(int)e->code;
 	n = erofs_lookup(&at);
@@ -322,6 +327,8 @@ put_opaque(struct sink *s, const char *path, struct err *e)
 		im->usage.opaque_root = true; /* overlayfs has no such mark for a root */
 		return 0;
 	}
+	if (erofs_blocked(im, path))
+		return 0;
 	if (erofs_resolve(im, path, true, &f, e) < 0)
 		return -(int)e->code;
 	f->opaque = true;

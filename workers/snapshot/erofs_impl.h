@@ -86,6 +86,8 @@ int erofs_folder_new(struct erofs_image *im, struct erofs_folder *parent, const 
  * *ret is NULL when there is none. */
 int erofs_resolve(
     struct erofs_image *im, const char *path, bool make, struct erofs_folder **ret, struct err *e);
+/* Does the image hold something else where the folder, or one on the way to it, would be? */
+bool erofs_blocked(struct erofs_image *im, const char *path);
 
 /* Where an entry is: a folder and a name in it. */
 struct erofs_at {

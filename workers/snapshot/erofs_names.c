@@ -187,6 +187,7 @@ struct walk {
 	char rest[2 * PATH_MAX]; /* what is still to be walked */
 	unsigned links;
 	bool make;
+	bool blocked; /* not made, and something else is in the way */
 };
 
 /* Puts the target of a link in front of what is still to be walked. */
@@ -243,6 +244,28 @@ walk_step(struct walk *w, const char *name, struct err *e)
 	if (w->make) /* what is no folder goes: the archive says that it is one */
 		return walk_make(w, name, n != NULL && n->whiteout, e);
 	w->f = NULL;
+	w->blocked = n != NULL;
+	return 0;
+}
+
+static int
+walk_all(struct walk *w, const char *path, struct err *e)
+{
+	char part[NAME_MAX + 1];
+	const char *p = path;
+
+	(void)snprintf(w->rest, sizeof(w->rest), "%s", path);
+	while (w->f != NULL && *(p = w->rest + strspn(w->rest, "/")) != '\0') {
+		size_t len = strcspn(p, "/");
+
+		if (len > NAME_MAX)
+			return err_sys(e, ENAMETOOLONG, "find its folder");
+		memcpy(part, p, len);
+		part[len] = '\0';
+		memmove(w->rest, p + len, strlen(p + len) + 1);
+		if (walk_step(w, part, e) < 0)
+			return -(int)e->code;
+	}
 	return 0;
 }
 
@@ -251,23 +274,19 @@ erofs_resolve(
     struct erofs_image *im, const char *path, bool make, struct erofs_folder **ret, struct err *e)
 {
 	struct walk w = { .im = im, .f = im->root, .make = make };
-	char part[NAME_MAX + 1];
-	const char *p = path;
+	int r = walk_all(&w, path, e);
 
-	(void)snprintf(w.rest, sizeof(w.rest), "%s", path);
-	while (w.f != NULL && *(p = w.rest + strspn(w.rest, "/")) != '\0') {
-		size_t len = strcspn(p, "/");
-
-		if (len > NAME_MAX)
-			return err_sys(e, ENAMETOOLONG, "find its folder");
-		memcpy(part, p, len);
-		part[len] = '\0';
-		memmove(w.rest, p + len, strlen(p + len) + 1);
-		if (walk_step(&w, part, e) < 0)
-			return -(int)e->code;
-	}
 	*ret = w.f;
-	return 0;
+	return r;
+}
+
+bool
+erofs_blocked(struct erofs_image *im, const char *path)
+{
+	struct walk w = { .im = im, .f = im->root };
+	struct err ignored = ERR_ZERO; /* what can't be walked is said when it is made */
+
+	return walk_all(&w, path, &ignored) == 0 && w.blocked;
 }
 
 int

@@ -16,7 +16,7 @@
 #include "workers/snapshot/xattrs.h"
 
 #define BLOCK (256 * 1024)
-#define HOLES_MIN (1 << 20) /* bytes in holes that make a map worth its while */
+#define HOLES_MIN (1 << 30) /* bytes in holes that make a map worth its while */
 #define PIECES_MAX 65536    /* of a sparse file; with more it is written whole */
 
 struct layer_out {
@@ -275,8 +275,8 @@ next_data(int fd, off_t *from, off_t size)
 	return end < 0 || end > size ? size : end;
 }
 
-/* Whether the file is written with a map of its data; the entry then has it. */
-static bool
+/* Gives the entry a map of the file's data, if that is worth its while. */
+static void
 map_add(struct layer_out *o, int fd, off_t size)
 {
 	off_t from = 0, end = 0, data = 0;
@@ -294,28 +294,26 @@ map_add(struct layer_out *o, int fd, off_t size)
 	if (size - data >= HOLES_MIN && pieces <= PIECES_MAX) {
 		if (pieces == 0) /* nothing but a hole: its end has to be said */
 			archive_entry_sparse_add_entry(o->ent, size, 0);
-		return true;
+		return;
 	}
 	archive_entry_sparse_clear(o->ent);
-	return false;
 }
 
-/* The pieces as they were told: should the file have changed, they are read as it is now. */
+/* Holes are not read. Should the file change meanwhile, what the entry's map says stays right: libarchive goes
+ * by places. */
 static int
-put_mapped(struct layer_out *o, int fd, off_t size, struct err *e)
+put_data(struct layer_out *o, int fd, off_t size, struct err *e)
 {
-	la_int64_t from, n;
-	off_t at = 0;
+	off_t at = 0, from = 0, end;
 	int r = 0;
 
-	(void)archive_entry_sparse_reset(o->ent);
-	while (r == 0 && archive_entry_sparse_next(o->ent, &from, &n) == ARCHIVE_OK) {
+	for (; r == 0 && at < size; at = from = end) {
+		end = next_data(fd, &from, size);
 		r = put_hole(o, from - at, e);
 		if (r == 0)
-			r = put_range(o, fd, from, from + n, e);
-		at = from + n;
+			r = put_range(o, fd, from, end, e);
 	}
-	return r < 0 ? r : put_hole(o, size - at, e);
+	return r;
 }
 
 static int
@@ -323,7 +321,6 @@ put_file(struct layer_out *o, int dir, const char *name, struct err *e)
 {
 	AUTO(fd_close) int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
-	bool mapped;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -331,11 +328,10 @@ put_file(struct layer_out *o, int dir, const char *name, struct err *e)
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_FAILED_PRECONDITION, "changed while it was read");
 	archive_entry_set_size(o->ent, st.st_size);
-	mapped = st.st_blocks * 512 < st.st_size && map_add(o, fd, st.st_size);
+	if (st.st_size - st.st_blocks * 512 >= HOLES_MIN)
+		map_add(o, fd, st.st_size);
 	r = write_header(o, e);
-	if (r < 0)
-		return r;
-	return mapped ? put_mapped(o, fd, st.st_size, e) : put_range(o, fd, 0, st.st_size, e);
+	return r < 0 ? r : put_data(o, fd, st.st_size, e);
 }
 
 /* --- entries --------------------------------------------------------------------------------------- */

@@ -6,8 +6,9 @@
  * pax records where ustar has no room, no name or time of this host. libarchive's pax writer has all of
  * that; what it can't say is a time in the second before 1970 that is no whole second, which is rounded down.
  *
- * Of attributes, those are written that unpacking takes (tar.h). Holes of a megabyte and more in all are written
- * as a sparse map (GNU 1.0 in pax, which containerd, umoci and GNU tar read).
+ * Of attributes, those are written that unpacking takes (tar.h). Holes are written as zeros, a gibibyte of them and
+ * more in a file as a sparse map (GNU 1.0 in pax): containerd, umoci and GNU tar read that, but podman
+ * and buildah, which read it, can't push such a layer on.
  */
 #ifndef CF_SNAPSHOT_LAYER_OUT_H
 #define CF_SNAPSHOT_LAYER_OUT_H

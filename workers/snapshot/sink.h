@@ -8,8 +8,9 @@
  *	  it holds and gets the new attributes), and what is in the way as its parent
  *	- links in the folder part of a path lead where they would in a chroot
  *	- a parent that the archive has not named is made on the way, root's and 0755 ("implied")
- *	- a whiteout or an opaque mark hides what the layers below hold, never what this layer does; a
- *	  folder made where there was a whiteout is opaque
+ *	- a whiteout or an opaque mark hides what the layers below hold, never what this layer does (one
+ *	  in a folder that this layer has as something else is in vain); a folder made where there was a
+ *	  whiteout is opaque
  * Files come one at a time: file, data in any number of pieces that go forward (what is left out is a
  * hole), file_done. After an error nothing but the free function of the sink is to be called.
  */

@@ -383,15 +383,32 @@ mark_opaque(int dir, const char *name, struct err *e)
 	return 0;
 }
 
+/* Does this layer hold something else, or a whiteout, where the folder would be? Then nothing of it is below. */
+static bool
+folder_blocked(const struct tree *t, const char *path)
+{
+	int fd = tree_open(t->root, path);
+	bool blocked = fd < 0 && errno == ENOTDIR;
+
+	fd_close(&fd);
+	return blocked;
+}
+
 /* What the same layer holds stays: only what is below goes. */
 static int
 tree_whiteout(struct sink *s, const char *path, struct err *e)
 {
+	const char *slash = strrchr(path, '/');
 	struct tree *t = tree_of(s);
+	char dir[PATH_MAX];
 	struct tree_at at;
 	struct stat st;
-	int r = place(t, path, &at, e);
+	int r;
 
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 : (int)(slash - path), path);
+	if (folder_blocked(t, dir))
+		return 0;
+	r = place(t, path, &at, e);
 	if (r < 0)
 		return r;
 	if (mknodat(at.dir, at.name, S_IFCHR, makedev(0, 0)) == 0) {
@@ -416,6 +433,8 @@ tree_opaque(struct sink *s, const char *dir_path, struct err *e)
 		t->usage.opaque_root = true; /* overlayfs has no such mark for a root */
 		return 0;
 	}
+	if (folder_blocked(t, dir_path))
+		return 0;
 	r = tree_resolve(t, dir_path, &fd, e);
 	if (r < 0)
 		return r;

@@ -299,6 +299,23 @@ same_tar_same_bytes(void **state)
 	shell(f, "! cmp -s -n 16 -i 1072 first layer.erofs"); /* uuids */
 }
 
+/* Marks are of what is below: never of a folder that this layer has as something else. */
+static void
+marks_in_vain(void **state)
+{
+	struct fix *f = *state;
+
+	ADD(.name = "file", .body = "text");
+	ADD(.name = "file/.wh.x", .body = "");
+	ADD(.name = "file/a/.wh.x", .body = "");
+	ADD(.name = "file/.wh..wh..opq", .body = "");
+	ADD(.name = ".wh.away", .body = "");
+	ADD(.name = "away/.wh.x", .body = "");
+	ADD(.name = "away/.wh..wh..opq", .body = "");
+	tar_ok(f);
+	shell(f, "test \"$(cat m/file)\" = text && test -c m/away");
+}
+
 /* Names are all that is held in memory, and there is a limit to that. */
 static void
 memory(void **state)
@@ -342,7 +359,7 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = { T(sizes), T(holes), T(large_folder), T(attributes),
-		T(same_tar_same_bytes), T(memory), T(by_loop_device) };
+		T(same_tar_same_bytes), T(marks_in_vain), T(memory), T(by_loop_device) };
 
 	if (geteuid() != 0) {
 		(void)printf("needs root\n");

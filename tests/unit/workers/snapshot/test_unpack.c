@@ -486,6 +486,10 @@ whiteouts(void **state)
 	ADD(.name = ".wh.present", .body = "");
 	ADD(.name = "presentdir/f", .body = "here");
 	ADD(.name = ".wh.presentdir", .body = "");
+	ADD(.name = "present/.wh.x", .body = ""); /* of a folder that was, as umoci writes it */
+	ADD(.name = "present/a/.wh.x", .body = "");
+	ADD(.name = "present/.wh..wh..opq", .body = "");
+	ADD(.name = "gone/.wh.x", .body = "");
 	unpack_ok(f);
 	assert_true(is_whiteout(f, "gone"));
 	assert_true(is_whiteout(f, "d/gone"));
