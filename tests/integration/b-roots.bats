@@ -113,25 +113,38 @@ kill_shims()
 trash_empty() { [[ -z $(ls -A "$ROOT/snapshot/trash") ]]; }
 many_left() { (($(find "$ROOT/snapshot/trash" | head -n 1001 | wc -l) > 1000)); }
 
-@test "removing 100,000 files answers at once, is done behind, and goes on after a kill" {
-	local image=$REG/coffer/deep:latest start slowest=0 took
+# many_names FOLDER: 100,000 of them, of few files, as a disk may take minutes for so many files
+many_names()
+{
+	/usr/bin/python3 - "$1" <<-'END'
+		import os, sys
+		for d in range(100):
+		    os.makedirs(f"{sys.argv[1]}/{d}")
+		    open(f"{sys.argv[1]}/{d}/0", "w").close()
+		    for n in range(1, 1000):
+		        os.link(f"{sys.argv[1]}/{d}/0", f"{sys.argv[1]}/{d}/{n}")
+	END
+}
 
-	ok ctr run "$image" bo-many sh -c 'mkdir /many && cd /many && for d in $(seq 100); do mkdir $d; (cd $d && seq 1000 | xargs touch); done'
-	ok ctr tasks delete bo-many
+@test "removing 100,000 names answers at once, is done behind, and goes on after a kill" {
+	local image start took slowest=0
+
+	image=$(pulled deep)
+	ok ctr containers create "$image" bo-many true
+	many_names "$(ctr snapshots mounts /x bo-many | sed -n 's/.*upperdir=\([^, ]*\).*/\1/p')/many"
 	start=$(now_ms)
 	ok ctr containers delete bo-many
 	took=$(($(now_ms) - start))
 	((took < 2000)) || fail "the answer took $took ms"
 	many_left || fail "the trash was empty before the worker was killed"
+	kill_worker snapshot
 	# Others are served meanwhile.
-	for _ in 1 2 3 4 5; do
+	while ! trash_empty; do
 		start=$(now_ms)
 		ok ctr snapshots list
 		took=$(($(now_ms) - start))
 		((took <= slowest)) || slowest=$took
 	done
-	((slowest < 1000)) || fail "a list took $slowest ms"
-	kill_worker snapshot
-	wait_until 60 trash_empty
+	((slowest < 2000)) || fail "a list took $slowest ms"
 	nothing_left bo-many
 }
