@@ -2,9 +2,9 @@
 /*
  * unpack - layers unpacked as the snapshot worker has it done, and nothing else.
  *
- *	unpack FOLDER BLOB...
+ *	unpack overlay|erofs FOLDER BLOB...
  *
- * Each blob into FOLDER/<n>/fs by a child of the nursery in its cell, as many at once as there are
+ * Each blob into FOLDER/<n> by a child of the nursery in its cell, as many at once as there are
  * processors. Prints the time in microseconds, and the most memory that a child had, in kB.
  */
 #include <fcntl.h>
@@ -26,6 +26,7 @@ struct bench {
 	struct nursery *nursery;
 	const char *folder;
 	char **blobs;
+	bool image;
 	unsigned nblobs, next, running;
 };
 
@@ -58,6 +59,7 @@ static void
 start(struct bench *b)
 {
 	struct nursery_order o = { .op = NURSERY_UNPACK,
+		.form = b->image ? NURSERY_IMAGE : NURSERY_FOLDER,
 		.limits = { .bytes = 1ULL << 36, .entries = 1000000, .held = 128 << 20 } };
 	struct nursery_fds fds = { .list = memfd_create("implied", MFD_CLOEXEC) };
 	struct nursery_job *job;
@@ -67,6 +69,9 @@ start(struct bench *b)
 	if (b->next == b->nblobs)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/%u/fs", b->folder, b->next);
+	fine(fs_mkdirs(AT_FDCWD, path, 0755, &e), &e);
+	if (b->image)
+		*strrchr(path, '/') = '\0';
 	fine(fs_open_dir(AT_FDCWD, path, 0755, &fds.folder, &e), &e);
 	fds.file = open(b->blobs[b->next], O_RDONLY | O_CLOEXEC);
 	fine(nursery_run(b->nursery, &o, &fds, on_report, b, &job, &e), &e);
@@ -88,15 +93,16 @@ on_death(void *arg)
 int
 main(int argc, char **argv)
 {
-	struct bench b = { .folder = argv[1], .blobs = argv + 2 };
+	struct bench b = { .folder = argv[2], .blobs = argv + 3 };
 	struct err e = ERR_ZERO;
 	struct rusage used;
 	cpu_set_t cpus;
 	uint64_t since;
 
-	if (argc < 3)
+	if (argc < 4)
 		return 2;
-	b.nblobs = (unsigned)argc - 2;
+	b.image = strcmp(argv[1], "erofs") == 0;
+	b.nblobs = (unsigned)argc - 3;
 	b.loop = loop_new();
 	fine(nursery_new(b.loop, on_death, &b, &b.nursery, &e), &e);
 	since = clock_mono_ns();

@@ -85,6 +85,14 @@ static const struct allowed {
 	{ SCMP_SYS(sigaltstack), CELL_LOOK },
 	{ SCMP_SYS(tgkill), CELL_LOOK },
 #endif
+	/* writing */
+	{ SCMP_SYS(fallocate), CELL_IMAGE },
+	{ SCMP_SYS(fdatasync), CELL_IMAGE },
+	{ SCMP_SYS(fsync), CELL_IMAGE },
+	{ SCMP_SYS(ftruncate), CELL_IMAGE },
+	{ SCMP_SYS(pwrite64), CELL_IMAGE },
+	{ SCMP_SYS(pwritev), CELL_IMAGE },
+	{ SCMP_SYS(sync_file_range), CELL_IMAGE },
 	/* removing */
 	{ SCMP_SYS(fchmod), CELL_CLEAR },
 	{ SCMP_SYS(renameat), CELL_CLEAR },
@@ -92,23 +100,16 @@ static const struct allowed {
 	{ SCMP_SYS(unlinkat), CELL_CLEAR },
 	/* making */
 	{ SCMP_SYS(copy_file_range), CELL_MAKE },
-	{ SCMP_SYS(fallocate), CELL_MAKE },
 	{ SCMP_SYS(fchmodat), CELL_MAKE },
 	{ SCMP_SYS(fchown), CELL_MAKE },
 	{ SCMP_SYS(fchownat), CELL_MAKE },
-	{ SCMP_SYS(fdatasync), CELL_MAKE },
 	{ SCMP_SYS(fremovexattr), CELL_MAKE },
 	{ SCMP_SYS(fsetxattr), CELL_MAKE },
-	{ SCMP_SYS(fsync), CELL_MAKE },
-	{ SCMP_SYS(ftruncate), CELL_MAKE },
 	{ SCMP_SYS(linkat), CELL_MAKE },
 	{ SCMP_SYS(lsetxattr), CELL_MAKE },
 	{ SCMP_SYS(mkdirat), CELL_MAKE },
 	{ SCMP_SYS(mknodat), CELL_MAKE },
-	{ SCMP_SYS(pwrite64), CELL_MAKE },
-	{ SCMP_SYS(pwritev), CELL_MAKE },
 	{ SCMP_SYS(symlinkat), CELL_MAKE },
-	{ SCMP_SYS(sync_file_range), CELL_MAKE },
 	{ SCMP_SYS(syncfs), CELL_MAKE },
 	{ SCMP_SYS(utimensat), CELL_MAKE },
 };

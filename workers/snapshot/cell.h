@@ -14,6 +14,7 @@
 
 enum cell {
 	CELL_LOOK,  /* reads trees */
+	CELL_IMAGE, /* and writes files */
 	CELL_CLEAR, /* reads and removes */
 	CELL_MAKE,  /* all that unpacking takes */
 	CELL_COUNT

@@ -58,8 +58,9 @@ enum { FD_PIPE = 3, FD_FOLDER, FD_FILE, FD_LIST, FD_BOARD, FD_END };
 
 /* --- rights -------------------------------------------------------------------------------------- */
 
-static const cap_value_t child_caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
-	CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN /* trusted.* attributes */ };
+/* A child that makes or reads trees has all but the last, one that makes an image none. */
+static const cap_value_t nursery_caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+	CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN /* trusted.* attributes */, CAP_SYS_CHROOT };
 
 static void
 cap_done(cap_t *c)
@@ -68,27 +69,22 @@ cap_done(cap_t *c)
 		(void)cap_free(*c);
 }
 
-/* Keeps those of the wanted capabilities that there are, and extra (-1: none). */
+/* Keeps those of the first n that there are. */
 static int
-keep_caps(int extra)
+keep_caps(unsigned n)
 {
 	AUTO(cap_done) cap_t now = cap_get_proc();
 	AUTO(cap_done) cap_t set = cap_init();
-	cap_value_t want[COUNT(child_caps) + 1];
-	unsigned n = COUNT(child_caps);
 
 	if (now == NULL || set == NULL)
 		return -1;
-	memcpy(want, child_caps, sizeof(child_caps));
-	if (extra >= 0)
-		want[n++] = extra;
 	for (unsigned i = 0; i < n; i++) {
 		cap_flag_value_t have = CAP_CLEAR;
 
-		if (cap_get_flag(now, want[i], CAP_PERMITTED, &have) < 0 || have != CAP_SET)
+		if (cap_get_flag(now, nursery_caps[i], CAP_PERMITTED, &have) < 0 || have != CAP_SET)
 			continue;
-		if (cap_set_flag(set, CAP_PERMITTED, 1, &want[i], CAP_SET) < 0 ||
-		    cap_set_flag(set, CAP_EFFECTIVE, 1, &want[i], CAP_SET) < 0)
+		if (cap_set_flag(set, CAP_PERMITTED, 1, &nursery_caps[i], CAP_SET) < 0 ||
+		    cap_set_flag(set, CAP_EFFECTIVE, 1, &nursery_caps[i], CAP_SET) < 0)
 			return -1;
 	}
 	return cap_set_proc(set);
@@ -122,9 +118,11 @@ cell_of(uint32_t op)
 static int
 confine(int root, const struct nursery_order *o, struct err *e)
 {
+	bool image = o->op == NURSERY_UNPACK && o->form == NURSERY_IMAGE;
+
 	if (fchdir(root) < 0 || chroot(".") < 0)
 		return err_sys(e, errno, "make the folder the root");
-	if (keep_caps(-1) < 0)
+	if (keep_caps(image ? 0 : COUNT(nursery_caps) - 1) < 0)
 		return err_sys(e, errno, "drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "set no_new_privs");
@@ -132,13 +130,12 @@ confine(int root, const struct nursery_order *o, struct err *e)
 	limit(RLIMIT_NOFILE, CHILD_FILES);
 	limit(RLIMIT_CPU, CHILD_CPU_S);
 	if (o->op == NURSERY_UNPACK) /* an image has more in it than files */
-		limit(RLIMIT_FSIZE,
-		    o->limits.bytes * (o->form == NURSERY_IMAGE ? 2 : 1) + IMAGE_MORE);
+		limit(RLIMIT_FSIZE, o->limits.bytes * (image ? 2 : 1) + IMAGE_MORE);
 #ifndef __SANITIZE_ADDRESS__
 	limit(RLIMIT_AS, CHILD_MEMORY);
 #endif
 	(void)umask(0);
-	return cell_enter(cell_of(o->op), e);
+	return cell_enter(image ? CELL_IMAGE : cell_of(o->op), e);
 }
 
 /* --- a child ------------------------------------------------------------------------------------- */
@@ -490,7 +487,7 @@ settle_in(struct house *h, int sock)
 		    strerror(errno));
 	if (cell_prepare(&e) < 0)
 		log_warn("layers are unpacked without a system call filter: %s", e.msg);
-	if (keep_caps(CAP_SYS_CHROOT) < 0)
+	if (keep_caps(COUNT(nursery_caps)) < 0)
 		log_warn("nursery: can't reduce capabilities: %s", strerror(errno));
 	die_with_parent(parent); /* behind what changes rights: that clears it */
 	(void)sigaction(SIGPIPE, &ignore, NULL);

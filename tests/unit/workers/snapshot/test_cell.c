@@ -178,6 +178,8 @@ cells_differ(void **state)
 	assert_int_equal(end_of(CELL_CLEAR, do_remove), 0);
 	assert_int_equal(WTERMSIG(end_of(CELL_CLEAR, do_make)), SIGSYS);
 	assert_int_equal(WTERMSIG(end_of(CELL_LOOK, do_remove)), SIGSYS);
+	assert_int_equal(WTERMSIG(end_of(CELL_IMAGE, do_make)), SIGSYS);
+	assert_int_equal(WTERMSIG(end_of(CELL_IMAGE, do_remove)), SIGSYS);
 }
 
 static void *
