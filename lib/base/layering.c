@@ -392,6 +392,9 @@ mount_as(const struct layering *l, const char *data, struct err *e)
 	int r = mount(l->source, l->path, "overlay", l->bits, data);
 
 	guise_leave(&g);
+	if (r < 0 && l->shift != NULL && errno == EINVAL)
+		return err_set(
+		    e, ERR_UNIMPLEMENTED, "this kernel's overlay takes no idmapped layers");
 	return r < 0 ? err_sys(e, errno, "make the overlay") : 0;
 }
 

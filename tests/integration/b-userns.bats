@@ -115,6 +115,17 @@ logged() { ctr containers logs "$1" | grep -q "$2"; }
 	nothing_left bu-more
 }
 
+@test "a service that becomes somebody else and logs to /dev/stdout; who has no id is refused" {
+	ok ctr run -d "${MAP[@]}" "$(pulled nginx)" bu-web
+	wait_until 10 ctr containers exec bu-web wget -qO- http://127.0.0.1/
+	ok ctr containers logs bu-web
+	assert_has '"GET / HTTP/1.1" 200'
+	[[ -n $(find /proc -maxdepth 1 -path '/proc/[0-9]*' -uid 100033 2>/dev/null) ]]
+	refused 125 'unmapped user' ctr containers exec --user 70000 bu-web true
+	ok ctr containers delete --force bu-web
+	nothing_left bu-web
+}
+
 @test "two containers with other mappings share the layers" {
 	ok ctr run -d --uidmap 0:100000:65536 "$BB" bu-one sleep 1000
 	ok ctr run -d --uidmap 0:300000:65536 "$BB" bu-two sleep 1000

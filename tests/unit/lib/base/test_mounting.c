@@ -139,6 +139,16 @@ without_descriptors(void)
 	filter(code, COUNT(code));
 }
 
+/* Before Linux 5.19: overlay does not take idmapped layers. */
+static void
+without_idmapped_layers(void)
+{
+	struct sock_filter code[] = { LOAD(nr), IS(SYS_fsopen, 0, 1), FAILS(ENOSYS),
+		IS(SYS_mount, 0, 1), FAILS(EINVAL), ANSWER(SECCOMP_RET_ALLOW) };
+
+	filter(code, COUNT(code));
+}
+
 static void
 without_anything(void)
 {
@@ -425,6 +435,24 @@ test_owners_by_mount(void **state)
 }
 
 static void
+test_owners_refused_by_overlay(void **state)
+{
+	struct fix *f = *state;
+	AUTO(free_ptr) char *lowerdir = layers_make(f, 3);
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		without_idmapped_layers();
+		_exit(overlay_shifted(f, lowerdir) == -ERR_UNIMPLEMENTED && mounts_at(f->at) == 0
+			  ? 0
+			  : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
 test_owners_of_bind(void **state)
 {
 	struct fix *f = *state;
@@ -547,6 +575,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_owners_of_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owners_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owners_by_mount, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owners_refused_by_overlay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owners_of_bind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owners_impossible, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind, setup, teardown),
