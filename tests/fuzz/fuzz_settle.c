@@ -13,8 +13,6 @@
 #include "tests/fuzz/trees.h"
 #include "workers/snapshot/settle.h"
 
-#define LAYERS 3
-
 /* Layer number of the next entries; what it implies goes into implied. */
 static void
 layer_make(struct input *in, unsigned number, struct buf *implied)
@@ -47,11 +45,12 @@ settle(const struct buf *lies, const struct buf *truth)
 	AUTO(fd_close) int list = memfd_create("list", MFD_CLOEXEC);
 	AUTO(fd_close) int folder = ground_folder(GROUND_WORK "/3/fs");
 	AUTO(fd_close) int layers = ground_folder(GROUND_WORK);
+	struct settled_folder top = settled_folder(folder);
 	struct err e = ERR_ZERO;
 
 	MUST(list >= 0 && fs_write_all(list, lies->data, lies->len) == 0);
 	MUST(fs_write_all(list, truth->data, truth->len) == 0);
-	if (settle_run(folder, layers, list, lowers, COUNT(lowers), &e) < 0)
+	if (settle_run(&top.settled, layers, list, lowers, COUNT(lowers), &e) < 0)
 		MUST(e.code != ERR_NONE && e.msg[0] != '\0');
 }
 

@@ -273,14 +273,16 @@ all_gone()
 	wait_until 10 store_empty || store_empty
 }
 
-# shot COMMAND...: the worker is killed up to 60 ms after its start; ends well, or says in one line why not
+# shot COMMAND...: up to $SHOT_MS (60) ms after its start one of the processes that $SHOT_WHO (content_pid) prints
+# is killed; ends well, or says in one line why not
 shot()
 {
-	local pid job status=0
+	local pids job status=0
 	ctr "$@" <&0 >"$T/out" 2>"$T/err" &
 	job=$!
-	sleep "0.0$(printf %02d $((RANDOM % 60)))"
-	pid=$(content_pid) && kill -KILL "$pid" 2>/dev/null && killed=$((killed + 1))
+	sleep "$(printf '0.%03d' $((RANDOM % ${SHOT_MS:-60})))"
+	mapfile -t pids < <("${SHOT_WHO:-content_pid}")
+	((${#pids[@]} > 0)) && kill -KILL "${pids[RANDOM % ${#pids[@]}]}" 2>/dev/null && killed=$((killed + 1))
 	wait "$job" || status=$?
 	((status == 0)) && return 0
 	echo "$status: $*: $(<"$T/err")" >>"$T/refused"
