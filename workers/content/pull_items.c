@@ -223,11 +223,11 @@ on_followed(void *arg, const void *rep, const struct err *e)
 
 	(void)rep;
 	l->follow = NULL;
+	if (e == NULL)
+		return;
 	l->part->unpacked = 0;
-	if (e != NULL)
-		log_debug("layer %s is not unpacked while it comes: %s", l->part->desc.digest.text,
-		    e->msg);
-	if (e != NULL && e->code == ERR_UNAVAILABLE) /* the download began again, perhaps */
+	log_debug("layer %s is not unpacked while it comes: %s", l->part->desc.digest.text, e->msg);
+	if (e->code == ERR_UNAVAILABLE) /* the download began again, perhaps */
 		parts_pump(l->part->pull);
 }
 

@@ -359,7 +359,7 @@ answer(struct layer_job *j, struct waiter *w, uint64_t number, struct err *e)
 	return 0;
 }
 
-/* The layer is there: that is all that those who followed it waited for. */
+/* The blob is there: those who followed it ask for the layer itself now. */
 static void
 answer_followers(struct layer_job *j)
 {
@@ -654,7 +654,7 @@ job_step(struct layer_job *j)
 	if (j->at == LAYER_UNPACKED || j->at == LAYER_PLACED)
 		while ((r = step_once(j, &e)) == 0)
 			moved = true;
-	if (j->at == LAYER_PLACED)
+	if (j->arrived)
 		answer_followers(j);
 	TAILQ_FOREACH (above, &s->layers, link)
 		if (moved && stands_on(above, j->sn, &j->chain))
