@@ -215,3 +215,39 @@ changes='
 	nothing_left
 }
 draft_grows() { ctr content active --format json | jq -e 'any(.ref | startswith("diff-"))'; }
+
+# The commands of docs/snapshots.md, as they stand there; what they print must be what is written below them.
+@test "the guide to snapshots" {
+	local line want="" got=""
+	ok ctr images tag "$BUSYBOX" busybox
+	mkdir -p "$T/bin" "$T/guide"
+	mount --bind "$T/m" /mnt
+	ln -sf "$COFFER_BUILD/ctr" "$T/bin/ctr"
+	cd "$T/guide"
+	while IFS= read -r line; do
+		case $line in
+		'$ '*)
+			[[ -z $want || $want == "$got" ]] || fail "want: $want" "got: $got"
+			got=$(PATH=$T/bin:$PATH bash -eo pipefail -c "${line#\$ }" </dev/null 3>&-) || fail "$line"
+			want=
+			;;
+		'```') ;;
+		*) want+=${want:+$'\n'}$line ;;
+		esac
+	done < <(sed -n '/^```$/,/^```$/p' "$harness_top/docs/snapshots.md" | grep -v '^TYPE\|^snapshotter ')
+	[[ $want == "$got" ]]
+	ok ctr containers delete job
+}
+
+@test "a container in a user namespace: owners are those that it sees" {
+	ok ctr run --uidmap 0:100000:65536 "$BUSYBOX" bu-1 sh -c 'echo mine >/mine; touch /other; chown 7:8 /other'
+	if ! ctr snapshots diff bu-1 >"$T/owners.gz" 2>"$T/owners.err"; then
+		grep -q owners "$T/owners.err"
+		ok ctr containers delete bu-1
+		skip "owners can't be mapped here: no layer is made of what they were changed in"
+	fi
+	tar --numeric-owner -tvzf "$T/owners.gz" >"$T/owners"
+	grep -q ' 0/0 .* mine$' "$T/owners"
+	grep -q ' 7/8 .* other$' "$T/owners"
+	ok ctr containers delete bu-1
+}
