@@ -29,7 +29,8 @@ image_of(struct settled *l)
 	return (struct settled_image *)l;
 }
 
-/* Where path is; folder NULL when its folder is not there. hidden: one on the way is opaque. */
+/* Where path is, and its last part in name (NAME_MAX + 1 bytes); folder NULL when its folder is not there or a
+ * part of it is longer than names are. hidden: one on the way is opaque. */
 static struct erofs_at
 look(struct settled *l, const char *path, char *name, bool *hidden)
 {
@@ -40,6 +41,10 @@ look(struct settled *l, const char *path, char *name, bool *hidden)
 		size_t n = strcspn(path, "/");
 		struct erofs_node *node;
 
+		if (n > NAME_MAX) {
+			at.folder = NULL;
+			return at;
+		}
 		memcpy(name, path, n);
 		name[n] = '\0';
 		if (path[n] == '\0')

@@ -27,6 +27,7 @@
 #include "lib/base/fs.h"
 #include "tests/unit/workers/snapshot/tarmake.h"
 #include "workers/snapshot/erofs_image.h"
+#include "workers/snapshot/settle.h"
 #include "workers/snapshot/erofs_mount.h"
 #include "workers/snapshot/unpack.h"
 
@@ -354,12 +355,52 @@ by_loop_device(void **state)
 		 "$1/layer.erofs; do i=$((i + 1)); test $i -lt 1000; done");
 }
 
+/* Where a link below leads may have a part that no name can be: what is implied can't move there. */
+static void
+long_links_below(void **state)
+{
+	struct fix *f = *state;
+	static const uint64_t lowers[] = { 1 };
+	AUTO(fd_close) int below = -1;
+	AUTO(fd_close) int list = memfd_create("list", MFD_CLOEXEC);
+	char target[3000];
+
+	memset(target, 'x', sizeof(target) - 1);
+	target[sizeof(target) - 1] = '\0';
+	assert_int_equal(fs_open_dir(f->top, "1/fs", 0755, &below, &f->e), 0);
+	assert_int_equal(symlinkat(target, below, "bin"), 0);
+	ADD(.name = "bin/a", .type = '0', .body = "a");
+	tar_ok(f);
+	assert_int_equal(umount("m"), 0);
+	assert_int_equal(fs_write_all(list, "bin", 4), 0);
+	assert_true(settle_image(f->top, f->top, list, lowers, 1, &f->e) < 0);
+	assert_non_null(strstr(f->e.msg, "File name too long"));
+}
+
+/* A list is a child's word. */
+static void
+long_names_in_the_list(void **state)
+{
+	struct fix *f = *state;
+	AUTO(fd_close) int list = memfd_create("list", MFD_CLOEXEC);
+	char path[1000];
+
+	memset(path, 'x', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	ADD(.name = "bin/a", .type = '0', .body = "a");
+	tar_ok(f);
+	assert_int_equal(umount("m"), 0);
+	assert_int_equal(fs_write_all(list, path, sizeof(path)), 0);
+	assert_int_equal(settle_image(f->top, f->top, list, NULL, 0, &f->e), 0);
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = { T(sizes), T(holes), T(large_folder), T(attributes),
-		T(same_tar_same_bytes), T(marks_in_vain), T(memory), T(by_loop_device) };
+		T(same_tar_same_bytes), T(marks_in_vain), T(memory), T(by_loop_device),
+		T(long_links_below), T(long_names_in_the_list) };
 
 	if (geteuid() != 0) {
 		(void)printf("needs root\n");
