@@ -105,6 +105,20 @@ gone_99() { [[ ! -e $ROOT/snapshot/erofs/99 && -z $(find "$ROOT/snapshot/trash" 
 	ctr containers delete -f e-6 || true
 }
 
+@test "an image that the disk lost or broke is no empty layer but an error" {
+	local f
+	ok ctr images pull -q "$BB"
+	coffer_stop
+	f=$(find "$ROOT/snapshot/erofs" -name layer.erofs -size +1000k | head -n 1)
+	mv "$f" "$T/kept"
+	coffer_start
+	refused 125 'layer.erofs: No such file' ctr run --rm "$BB" e-8 true
+	head -c 4096 /dev/zero >"$f"
+	refused 125 'mount EROFS image' ctr run --rm "$BB" e-8 true
+	mv "$T/kept" "$f"
+	ok ctr run --rm "$BB" e-8 true
+}
+
 @test "everything removed: no mount, no file" {
 	ok ctr images remove --sync "$IMAGE" "$BB"
 	ok ctr gc

@@ -122,10 +122,13 @@ erofs_open(const struct shelf *s, uint64_t number, struct err *e)
 
 	if (folder_open(s, number, &dir, e) < 0)
 		return -(int)e->code;
-	if (is_mounted(dir) || faccessat(dir, EROFS_IMAGE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (is_mounted(dir) || faccessat(dir, "work", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0; /* or a folder that was written to */
-	if (image_mount(dir, path, &mounted, e) < 0)
-		return -(int)e->code;
+	if (image_mount(dir, path, &mounted, e) < 0) {
+		if (e->code == ERR_NOT_FOUND)
+			e->code = ERR_DATA_LOSS;
+		return err_wrap(e, "the image of a layer: remove what uses it and pull again");
+	}
 	if (move_mount(mounted, "", dir, "fs", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_sys(e, errno, "mount %s", path);
 	return 0;
