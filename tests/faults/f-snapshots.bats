@@ -256,3 +256,16 @@ round()
 	right
 	all_removed
 }
+
+@test "a child that is killed while it empties the trash: the next one does, without anybody's asking" {
+	local folder pid
+	ok ctr snapshots prepare --snapshotter overlay large
+	folder=$(find "$ROOT/snapshot/overlay" -mindepth 2 -maxdepth 2 -name fs)
+	(cd "$folder" && seq 30000 | xargs touch)
+	ok ctr snapshots delete --snapshotter overlay large
+	wait_until 5 pgrep -x coffer-unpack
+	pid=$(pgrep -x coffer-unpack)
+	kill -KILL "$pid"
+	grep -q . <(find "$ROOT/snapshot/trash" -mindepth 2) || fail "killed too late"
+	wait_until 20 none_half_made
+}

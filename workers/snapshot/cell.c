@@ -104,6 +104,7 @@ static const struct allowed {
 	{ SCMP_SYS(fchown), CELL_MAKE },
 	{ SCMP_SYS(fchownat), CELL_MAKE },
 	{ SCMP_SYS(fremovexattr), CELL_MAKE },
+	{ SCMP_SYS(lremovexattr), CELL_MAKE },
 	{ SCMP_SYS(fsetxattr), CELL_MAKE },
 	{ SCMP_SYS(linkat), CELL_MAKE },
 	{ SCMP_SYS(lsetxattr), CELL_MAKE },

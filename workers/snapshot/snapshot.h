@@ -37,6 +37,8 @@ struct snapshot_state {
 	unsigned at_chores;
 	struct nursery_job *sweeping; /* trash.c */
 	bool sweep_again;
+	struct loop_source *sweep_retry; /* NULL: nothing failed lately */
+	unsigned sweep_wait_s;
 	struct cleanups cleanups;
 	struct diff_jobs diffs; /* diffs.c */
 	unsigned diffing;

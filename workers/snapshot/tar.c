@@ -257,7 +257,14 @@ folder_of(const char *path, char *to, size_t size)
 	to[n] = '\0';
 }
 
-/* Whiteouts and what AUFS left behind. Returns 1 when the entry was none of these. */
+/* What AUFS left behind, folders too. */
+static bool
+is_aufs(const char *path)
+{
+	return strncmp(path, WH_META, strlen(WH_META)) == 0 && strcmp(path, WH_OPAQUE) != 0;
+}
+
+/* Whiteouts. Returns 1 when the entry was none. */
 static int
 mark(struct tar *t, struct err *e)
 {
@@ -265,8 +272,6 @@ mark(struct tar *t, struct err *e)
 	char path[PATH_MAX];
 	size_t dir;
 
-	if (strncmp(t->path, WH_META, strlen(WH_META)) == 0 && strcmp(t->path, WH_OPAQUE) != 0)
-		return 0;
 	if (strncmp(base, WH, strlen(WH)) != 0)
 		return 1;
 	folder_of(t->path, path, sizeof(path));
@@ -293,6 +298,8 @@ make(struct tar *t, struct archive_entry *ent, struct err *e)
 	struct layer_meta m;
 	int r;
 
+	if (is_aufs(t->path))
+		return 0;
 	if (type != S_IFDIR) {
 		r = mark(t, e);
 		if (r <= 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * trash - one child at a time empties the trash; what comes in meanwhile is for the next one. What could
- * not be removed is tried again with the next removal or start.
+ * not be removed is tried again with the next removal or start, and after a while: a second, then ever longer.
  */
 #include <stdlib.h>
+#include <sys/param.h>
 
 #include "lib/base/auto.h"
 #include "lib/base/log.h"
@@ -14,6 +15,8 @@
 #define ACTOR_DEF "schemas/snapshot.def"
 #define ACTOR_STATE struct snapshot_state
 #include "bus/worker/handlers.h"
+
+#define RETRY_MAX_S 600u
 
 /* A call that waits until the trash is empty. */
 struct cleanup {
@@ -40,10 +43,24 @@ answer_all(struct snapshot_state *s, const struct err *e)
 }
 
 static void
+try_again(void *arg)
+{
+	struct snapshot_state *s = arg;
+
+	s->sweep_retry = NULL;
+	trash_kick(s);
+}
+
+static void
 failed(struct snapshot_state *s, struct err *e)
 {
 	(void)err_wrap(e, "empty the trash");
 	log_warn("%s", e->msg);
+	if (s->sweep_retry == NULL) {
+		s->sweep_wait_s = MIN(MAX(1u, s->sweep_wait_s * 2), RETRY_MAX_S);
+		s->sweep_retry = loop_once(
+		    worker_loop(s->worker), s->sweep_wait_s * 1000, try_again, s);
+	}
 	answer_all(s, e);
 }
 
@@ -59,11 +76,13 @@ on_report(void *arg, const struct nursery_report *r)
 	if (r->kind == NURSERY_FAILED) {
 		(void)err_set(&e, (enum err_code)r->code, "%s", r->message);
 		failed(s, &e);
-	} else if (s->sweep_again) {
-		trash_kick(s);
-	} else {
-		answer_all(s, NULL);
+		return;
 	}
+	s->sweep_wait_s = 0;
+	if (s->sweep_again)
+		trash_kick(s);
+	else
+		answer_all(s, NULL);
 }
 
 void

@@ -13,6 +13,8 @@
 #include "workers/snapshot/tree_impl.h"
 
 #define OPAQUE "trusted.overlay.opaque"
+#define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
 
 struct folder_time {
 	struct timespec times[2];
@@ -81,6 +83,15 @@ xattr_failed(struct tree *t, const struct layer_xattr *x, struct err *e)
 	return err_sys(e, errno, "set attribute %s (%zu bytes)", x->name, x->n);
 }
 
+void
+tree_disinherit(const struct tree *t, int fd)
+{
+	if (!t->acls)
+		return;
+	(void)fremovexattr(fd, ACL_ACCESS); /* most have none */
+	(void)fremovexattr(fd, ACL_DEFAULT);
+}
+
 /* Attributes of an open file or folder; fresh: it was made just now with no special bits. */
 static int
 set_meta_fd(struct tree *t, int fd, const struct layer_meta *m, struct err *e)
@@ -89,9 +100,11 @@ set_meta_fd(struct tree *t, int fd, const struct layer_meta *m, struct err *e)
 		return err_sys(e, errno, "set owner %u:%u", m->uid, m->gid);
 	if (fchmod(fd, m->mode) < 0) /* behind the owner: changing that clears setuid and setgid */
 		return err_sys(e, errno, "set mode %04o", m->mode);
+	tree_disinherit(t, fd);
 	for (unsigned i = 0; i < m->nxattrs; i++) {
 		const struct layer_xattr *x = &m->xattrs[i];
 
+		t->acls = t->acls || strcmp(x->name, ACL_DEFAULT) == 0;
 		if (fsetxattr(fd, x->name, x->value, x->n, 0) < 0 && xattr_failed(t, x, e) < 0)
 			return -(int)e->code;
 	}
@@ -110,8 +123,10 @@ set_meta_at(
 	/* Made an instant ago under this name by us, and nobody else writes here: not a link. */
 	if (!link && fchmodat(at->dir, at->name, m->mode, 0) < 0)
 		return err_sys(e, errno, "set mode %04o", m->mode);
-	if (m->nxattrs > 0 && fchdir(at->dir) < 0)
+	if ((m->nxattrs > 0 || t->acls) && fchdir(at->dir) < 0)
 		return err_sys(e, errno, "enter its folder");
+	if (t->acls && !link)
+		(void)lremovexattr(at->name, ACL_ACCESS);
 	for (unsigned i = 0; i < m->nxattrs; i++) {
 		const struct layer_xattr *x = &m->xattrs[i];
 

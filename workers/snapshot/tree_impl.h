@@ -18,7 +18,8 @@ struct tree {
 	bool
 	    recount; /* a folder with what it held was removed: the counts are not right any more */
 	char dir_path[PATH_MAX];
-	int file; /* being written, -1 = none */
+	bool acls; /* some folder has a list that is inherited by what is made in it */
+	int file;  /* being written, -1 = none */
 	uint64_t file_size, file_end, file_bytes;
 	struct layer_usage usage;
 	struct implied *implied;
@@ -32,6 +33,10 @@ struct tree_at {
 	int dir;
 	const char *name; /* the last component of the cleaned path, in that path */
 };
+
+/* tree.c */
+/* Takes away what an entry that was made just now has from its folder and not from the archive. */
+void tree_disinherit(const struct tree *t, int fd);
 
 /* tree_walk.c */
 /* Finds the folder of a cleaned path, making what is missing on the way. */

@@ -142,6 +142,7 @@ walk_make(struct walk *w, const char *name, bool opaque, struct err *e)
 		return err_sys(e, errno, "mark folder %s opaque", name);
 	if (fstat(w->fd, &st) < 0 || fchown(w->fd, 0, 0) < 0 || fchmod(w->fd, 0755) < 0)
 		return err_sys(e, errno, "set owner of %s", name);
+	tree_disinherit(w->t, w->fd);
 	w->t->usage.inodes++;
 	w->t->usage.bytes += 4096;
 	if (opaque)
