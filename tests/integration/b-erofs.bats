@@ -125,3 +125,48 @@ gone_99() { [[ ! -e $ROOT/snapshot/erofs/99 && -z $(find "$ROOT/snapshot/trash" 
 	wait_until 10 no_mounts
 	wait_until 10 no_folders
 }
+
+@test "fsverity where there is none: erofs says so, and another one is taken" {
+	[[ ! -e /proc/sys/fs/verity ]] || skip "this kernel has fs-verity"
+	coffer_stop
+	printf '[snapshot]\nfsverity = true\n' >"$T/config.toml"
+	coffer_start
+	ok ctr plugins list
+	assert_match '^snapshotter +erofs +skip +option fsverity: no fs-verity: the kernel is made without it'
+	assert_match '^snapshotter +overlay +ok, default'
+	refused 1 'snapshotter erofs does not work here: option fsverity' ctr images pull --snapshotter erofs "$BB"
+	ok ctr run --rm "$BB" sealed echo here
+	assert_is here
+	coffer_stop
+	printf '[snapshot]\nfsverity = "perhaps"\n' >"$T/config.toml"
+	run coffer_start
+	[[ $status != 0 ]]
+	wait_until 10 grep -q 'option fsverity=perhaps: true or false' "$T/cofferd.log"
+	coffer_stop
+	rm "$T/config.toml"
+	coffer_start
+}
+
+@test "fsverity: images are sealed, and one that was changed is not mounted" {
+	[[ -e /proc/sys/fs/verity ]] || skip "this kernel has no fs-verity"
+	local f
+	coffer_stop
+	truncate -s 200M "$T/disk"
+	mkfs.ext4 -q -O verity -b 4096 "$T/disk"
+	mkdir -m 711 "$T/x"
+	mount -o loop "$T/disk" "$T/x"
+	chmod 711 "$T/x"
+	printf '[snapshot]\nfsverity = true\n' >"$T/config.toml"
+	ROOT=$T/x/root coffer_start
+	ok ctr run --rm "$BB" sealed echo here
+	f=$(find "$T/x/root/snapshot/erofs" -name layer.erofs)
+	[[ $(lsattr "$f") == *V* ]]
+	coffer_stop
+	cp "$f" "$f.new" && mv "$f.new" "$f"
+	ROOT=$T/x/root coffer_start
+	refused 125 'was sealed as sha256:[0-9a-f]{64} and is sealed no more' ctr run --rm "$BB" sealed true
+	coffer_stop
+	umount "$T/x"
+	rm "$T/config.toml"
+	coffer_start
+}

@@ -17,7 +17,7 @@ snapshotter_choose(struct snapshot_state *s, const char *name, struct err *e)
 	for (unsigned i = 0; i < SNAPSHOTTER_COUNT; i++) {
 		const struct snapshotter *sn = snapshotter_of((enum snapshotter_id)i);
 
-		int r = sn->probe(s->shelf, &s->problems[i]);
+		int r = sn->probe(s->shelf, s->fsverity, &s->problems[i]);
 
 		if (r < 0)
 			log_info(

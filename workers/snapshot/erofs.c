@@ -19,6 +19,7 @@
 #include "lib/base/auto.h"
 #include "workers/snapshot/erofs_image.h"
 #include "workers/snapshot/erofs_mount.h"
+#include "workers/snapshot/erofs_verity.h"
 #include "workers/snapshot/stack.h"
 
 static int
@@ -30,6 +31,8 @@ image_mount(int dir, const char *path, int *ret_fd, struct err *e)
 
 	if (image < 0)
 		return err_sys(e, errno, "open %s", path);
+	if (erofs_verity_check(dir, image, e) < 0)
+		return err_wrap(e, "%s", path);
 	r = erofs_mount_file(image, path, ret_fd, e);
 	if (r < 0 && e->code == ERR_UNIMPLEMENTED) {
 		*e = ERR_ZERO;
@@ -42,7 +45,7 @@ image_mount(int dir, const char *path, int *ret_fd, struct err *e)
 
 /* The smallest image, made and mounted below new/<name>. Returns 1 when a loop device was needed. */
 static int
-image_try(struct shelf *s, const char *name, struct err *e)
+image_try(struct shelf *s, const char *name, bool seal, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	AUTO(erofs_image_free) struct erofs_image *im = NULL;
@@ -60,6 +63,8 @@ image_try(struct shelf *s, const char *name, struct err *e)
 	    erofs_image_sink(im)->ops->finish(erofs_image_sink(im), &empty, false, e) < 0)
 		return -(int)e->code;
 	erofs_image_free(&im);
+	if (seal && erofs_verity_seal(dir, e) < 0)
+		return err_wrap(e, "option fsverity");
 	path = arena_printf(&a, "%s/%s", shelf_made_path(s, name, &a), EROFS_IMAGE_NAME);
 	image = openat(dir, EROFS_IMAGE_NAME, O_RDONLY | O_CLOEXEC);
 	r = erofs_mount_file(image, path, &mounted, e);
@@ -71,16 +76,16 @@ image_try(struct shelf *s, const char *name, struct err *e)
 }
 
 static int
-erofs_probe(struct shelf *s, struct err *e)
+erofs_probe(struct shelf *s, bool fsverity, struct err *e)
 {
 	AUTO(fd_close) int fs = -1;
 	char name[SHELF_NAME_MAX];
 	struct err ignored = ERR_ZERO; /* what is left goes at the next start */
-	int r = stack_probe(s, e), how;
+	int r = stack_probe(s, fsverity, e), how;
 
 	if (r < 0 || shelf_make(s, name, &fs, e) < 0)
 		return -(int)e->code;
-	how = image_try(s, name, e);
+	how = image_try(s, name, fsverity, e);
 	(void)shelf_drop_new(s, name, &ignored);
 	if (how >= 0)
 		return how;

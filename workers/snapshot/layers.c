@@ -7,7 +7,7 @@
  *
  *	QUEUED --a place is free--> UNPACKING --digest right--> UNPACKED
  *	UNPACKED --parent committed, no implied folders----------> (place)
- *	UNPACKED --parent committed, implied folders or a whole tree to be made--> SETTLING -> (place)
+ *	UNPACKED --parent committed, implied folders, a whole tree or a seal to be made--> SETTLING -> (place)
  *	(place): new/<x> becomes <snapshotter>/<n>, then one transaction: layer row, the waiter's snapshot row,
  *		event, stored reply -> PLACED
  *	PLACED: each further waiter gets its snapshot row when the parent's is in its namespace
@@ -454,6 +454,19 @@ lowers_of(struct layer_job *j, struct waiter *w, uint64_t *numbers, struct err *
 	return n;
 }
 
+static bool
+seals(const struct layer_job *j)
+{
+	return j->state->fsverity && j->sn->form == NURSERY_IMAGE;
+}
+
+/* Whether there is something to do once the layers below are known. */
+static bool
+settles(const struct layer_job *j)
+{
+	return j->sn->whole || seals(j) || (j->has_parent && j->result.implied != 0);
+}
+
 static int
 settle(struct layer_job *j, struct waiter *w, struct err *e)
 {
@@ -472,6 +485,7 @@ settle(struct layer_job *j, struct waiter *w, struct err *e)
 		return err_sys(e, errno, "open new/%s", j->name);
 	o->op = j->sn->whole ? NURSERY_APPLY : NURSERY_SETTLE;
 	o->form = j->sn->form;
+	o->seal = seals(j);
 	o->nlowers = !j->sn->whole	     ? (uint32_t)n
 		     : j->result.opaque_root ? 0
 					     : n > 0; /* that one has the others in it */
@@ -633,7 +647,7 @@ step_once(struct layer_job *j, struct err *e)
 		return e->code == ERR_NONE ? 1 : -(int)e->code;
 	if (j->at == LAYER_PLACED)
 		return answer(j, w, 0, e);
-	if (!j->settled && (j->sn->whole || (j->has_parent && j->result.implied != 0))) {
+	if (!j->settled && settles(j)) {
 		int r = j->state->settling < SETTLING_MAX ? settle(j, w, e) : 1;
 
 		return r < 0 ? r : 1;

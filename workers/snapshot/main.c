@@ -2,7 +2,7 @@
 /*
  * main - the snapshot actor: start, recovery, end.
  *
- * Options of its section of the config: snapshotter, max-unpacks, max-layer-bytes, max-layer-entries.
+ * Options of its section of the config: snapshotter, fsverity, max-unpacks, max-layer-bytes, max-layer-entries.
  */
 #include <errno.h>
 #include <sched.h>
@@ -54,6 +54,7 @@ static int
 options(struct snapshot_state *s, struct err *e)
 {
 	struct worker *w = s->worker;
+	const char *seal = worker_option(w, "fsverity");
 	uint64_t n;
 	int r = option(w, "max-unpacks", 1, 16, usual_unpacks(), &n, e);
 
@@ -61,6 +62,10 @@ options(struct snapshot_state *s, struct err *e)
 		return r;
 	s->max_unpacks = (unsigned)n;
 	s->limits.held = HELD_BYTES;
+	s->fsverity = seal != NULL && strcmp(seal, "true") == 0;
+	if (seal != NULL && !s->fsverity && strcmp(seal, "false") != 0)
+		return err_set(
+		    e, ERR_INVALID_ARGUMENT, "option fsverity=%.40s: true or false", seal);
 	r = option(w, "max-layer-bytes", 1, 1ULL << 60, LAYER_BYTES, &s->limits.bytes, e);
 	if (r == 0)
 		r = option(

@@ -7,9 +7,10 @@
 #include "workers/snapshot/snapshotter.h"
 
 static int
-native_probe(struct shelf *s, struct err *e)
+native_probe(struct shelf *s, bool fsverity, struct err *e)
 {
 	(void)s;
+	(void)fsverity; /* of images alone */
 	(void)e;
 	return 0;
 }

@@ -58,7 +58,8 @@ enum nursery_op {
 /* On the socket; one build at both ends. */
 struct nursery_order {
 	uint32_t version, size, op, nlowers;
-	uint32_t form;		   /* of NURSERY_UNPACK: enum nursery_form */
+	uint32_t seal; /* of NURSERY_SETTLE: the image is sealed behind that (erofs_verity.h) */
+	uint32_t form; /* of NURSERY_UNPACK: enum nursery_form */
 	uint32_t nuppers, packing; /* of NURSERY_DIFF; enum layer_packing */
 	uint64_t id;
 	struct unpack_limits limits;

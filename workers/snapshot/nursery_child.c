@@ -31,6 +31,7 @@
 #include "workers/snapshot/diff.h"
 #include "workers/snapshot/erofs_image.h"
 #include "workers/snapshot/nursery.h"
+#include "workers/snapshot/erofs_verity.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/settle.h"
 #include "workers/snapshot/tree_copy.h"
@@ -276,10 +277,16 @@ static int
 do_settle(const struct nursery_order *o, struct err *e)
 {
 	struct settled_folder folder = settled_folder(FD_FOLDER);
+	struct stat list;
+	int r = 0;
 
-	if (o->form == NURSERY_IMAGE)
-		return settle_image(FD_FOLDER, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
-	return settle_run(&folder.settled, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	if (o->form != NURSERY_IMAGE)
+		return settle_run(&folder.settled, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	if (fstat(FD_LIST, &list) < 0)
+		return err_sys(e, errno, "look for implied folders");
+	if (list.st_size > 0 && o->nlowers > 0)
+		r = settle_image(FD_FOLDER, FD_FILE, FD_LIST, o->lowers, o->nlowers, e);
+	return r < 0 || o->seal == 0 ? r : erofs_verity_seal(FD_FOLDER, e);
 }
 
 static int

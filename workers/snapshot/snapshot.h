@@ -30,6 +30,7 @@ struct snapshot_state {
 	struct err problems[SNAPSHOTTER_COUNT]; /* why one does not work here */
 	struct nursery *nursery;
 	struct unpack_limits limits;
+	bool fsverity; /* images are sealed */
 	unsigned max_unpacks, unpacking, following, settling;
 	struct layer_jobs layers; /* layers.c */
 	bool layers_awake;

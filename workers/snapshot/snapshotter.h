@@ -34,7 +34,7 @@ struct snapshotter {
 
 	/* Whether it works on this host: failed_precondition says what is missing. 1: it does, but is not the
 	 * one to take when nobody asks for it. */
-	int (*probe)(struct shelf *s, struct err *e);
+	int (*probe)(struct shelf *s, bool fsverity, struct err *e);
 	/* NULL: nothing. Puts into the folder behind dir, that of a snapshot to be written to, what it needs beside fs/.
 	 * top: fs/ of the layer below, or -1. */
 	int (*furnish)(int dir, int top, struct err *e);

@@ -38,7 +38,7 @@ overlay_try(const char *path, struct err *e)
 }
 
 int
-stack_probe(struct shelf *s, struct err *e)
+stack_probe(struct shelf *s, bool fsverity, struct err *e)
 {
 	AUTO(arena_free) struct arena a = ARENA_ZERO;
 	AUTO(fd_close) int fs = -1;
@@ -47,6 +47,7 @@ stack_probe(struct shelf *s, struct err *e)
 	struct err ignored = ERR_ZERO; /* what is left goes at the next start */
 	int r = shelf_make(s, name, &fs, e);
 
+	(void)fsverity; /* of images alone */
 	if (r < 0)
 		return r;
 	dir = shelf_made_fd(s, name);

@@ -9,7 +9,7 @@
 #include "workers/snapshot/snapshotter.h"
 
 /* Each as in struct snapshotter. */
-int stack_probe(struct shelf *s, struct err *e);
+int stack_probe(struct shelf *s, bool fsverity, struct err *e);
 int stack_furnish(int dir, int top, struct err *e);
 int stack_mounts(const struct snapshotter *sn, const struct shelf *s, const struct snapshot_view *v,
     struct arena *a, struct snapshot_mounts_rep *ret, struct err *e);

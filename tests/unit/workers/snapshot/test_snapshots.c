@@ -437,7 +437,7 @@ mounts(void **state)
 	char want[256];
 	unsigned i = 0;
 
-	assert_int_equal(snapshotter_overlay.probe(f->shelf, &f->e), 0);
+	assert_int_equal(snapshotter_overlay.probe(f->shelf, false, &f->e), 0);
 	assert_int_equal(mounts_of(f, &v, &rep), 0);
 	assert_string_equal(rep.mounts.v[0].type, "bind");
 	assert_string_equal(rep.mounts.v[0].options.v[0], "rw");
