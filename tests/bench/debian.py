@@ -6,7 +6,7 @@
 
 Writes FOLDER/1.list to FOLDER/4.list for `tar --no-recursion -T`: the files of each layer and the folders
 that they are in. Which files: folder by folder, in the order of a hash of their paths, each file that keeps
-the average size near what is asked for; so the same machine gives the same lists.
+the average size near what is asked for; the same machine gives the same lists.
 """
 import hashlib
 import os
@@ -26,14 +26,25 @@ def candidates():
 
 
 def chosen(count, total):
+    """The first of them by hash; then larger ones in place of the smallest, until they are so many bytes."""
     found, size = [], 0
-    for _, path, n in sorted(candidates()):
+    rest = iter(sorted(candidates()))
+    for _, path, n in rest:
         if size + n <= (len(found) + 1) * total // count + total // 50:
-            found.append(path)
+            found.append((n, path))
             size += n
         if len(found) == count:
             break
-    return sorted(found), size
+    found.sort()
+    for i in range(len(found)):
+        if size >= total:
+            break
+        for _, path, n in rest:
+            if found[i][0] < n <= total - size + 20000:
+                size += n - found[i][0]
+                found[i] = (n, path)
+                break
+    return sorted(path for _, path in found), size
 
 
 def main():
