@@ -379,6 +379,9 @@ state_now()
 	ctr tasks list --format json | jq -c '[.[] | [.id, .status]] | sort'
 }
 
+half_made() { find "$ROOT/snapshot/new" "$ROOT/snapshot/trash" -mindepth 1 2>/dev/null | head -n 3; }
+no_half_made() { [[ -z $(half_made) ]]; }
+
 # nothing_left [ID...]: no process, mount, bundle or socket of a container, no snapshot to write in,
 # and no control group of these names
 nothing_left()
@@ -395,8 +398,8 @@ nothing_left()
 	found=$(find "$STATE/s" -mindepth 1 2>/dev/null) && [[ -n $found ]] && {
 		fail "sockets: $found" || return 1
 	}
-	found=$(find "$ROOT/snapshot/new" "$ROOT/snapshot/trash" -mindepth 1 2>/dev/null | head -n 3)
-	[[ -z $found ]] || fail "half-made layers: $found" || return 1
+	# What was removed is emptied in the background.
+	wait_until 10 no_half_made || fail "half-made layers: $(half_made)" || return 1
 	found=$(ctr snapshots list --format json | jq -r '.[] | select(.kind != "committed") | .key')
 	[[ -z $found ]] || fail "snapshots: $found" || return 1
 	for id in "$@"; do
