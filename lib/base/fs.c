@@ -133,6 +133,25 @@ fs_write_all(int fd, const void *data, size_t n)
 }
 
 int
+fs_write_all_at(int fd, const void *data, size_t n, uint64_t at)
+{
+	const char *p = data;
+
+	while (n > 0) {
+		ssize_t w = pwrite(fd, p, n, (off_t)at);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return -1;
+		p += w;
+		n -= (size_t)w;
+		at += (size_t)w;
+	}
+	return 0;
+}
+
+int
 fs_sync_dir(int dirfd, const char *path, struct err *e)
 {
 	AUTO(fd_close) int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

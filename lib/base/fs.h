@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/buf.h"
@@ -35,6 +36,8 @@ int fs_write(int dirfd, const char *path, const void *data, size_t n, mode_t mod
 
 /* Writes all n bytes, whatever short writes happen. 0 or -1 with errno. */
 int fs_write_all(int fd, const void *data, size_t n);
+/* The same at a place in the file. */
+int fs_write_all_at(int fd, const void *data, size_t n, uint64_t at);
 
 int fs_sync_dir(int dirfd, const char *path, struct err *e);
 

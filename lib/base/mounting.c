@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -17,8 +15,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/idmap.h"
 #include "lib/base/layering.h"
-
-#define LOOP_TRIES 64
+#include "lib/base/loop_device.h"
 
 struct flag {
 	const char *name;
@@ -151,43 +148,13 @@ bind_make(const char *path, const char *source, unsigned long bits, const struct
 
 /* --- a filesystem in a file ---------------------------------------------------------------------- */
 
-/* A free loop device with the file behind it; it is free again once nobody has it open or mounted. */
 static int
-loop_attach(int control, int file, bool read_only, char *name, size_t size, int *ret, struct err *e)
+loop_make(const char *source, bool read_only, char *name, int *ret, struct err *e)
 {
-	struct loop_config config = { .fd = (uint32_t)file,
-		.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0) };
-
-	for (unsigned tries = 0; tries < LOOP_TRIES; tries++) {
-		AUTO(fd_close) int dev = -1;
-		int number = ioctl(control, LOOP_CTL_GET_FREE);
-
-		if (number < 0)
-			return err_sys(e, errno, "find a free loop device");
-		(void)snprintf(name, size, "/dev/loop%d", number);
-		dev = open(name, O_RDWR | O_CLOEXEC);
-		if (dev >= 0 && ioctl(dev, LOOP_CONFIGURE, &config) == 0) {
-			*ret = fd_take(&dev);
-			return 0;
-		}
-		if (errno != EBUSY) /* else somebody was faster */
-			return err_sys(e, errno, "set up %s", name);
-	}
-	return err_set(e, ERR_UNAVAILABLE, "find a free loop device: others are faster");
-}
-
-/* ret: open for as long as the device must not go. */
-static int
-loop_make(const char *source, bool read_only, char *name, size_t size, int *ret, struct err *e)
-{
-	AUTO(fd_close) int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	AUTO(fd_close) int file = open(source, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 
-	if (file < 0)
-		return err_sys(e, errno, "open the file");
-	if (control < 0)
-		return err_sys(e, errno, "open /dev/loop-control");
-	return loop_attach(control, file, read_only, name, size, ret, e);
+	return file < 0 ? err_sys(e, errno, "open the file")
+			: loop_device(file, read_only, name, ret, e);
 }
 
 /* --- a filesystem -------------------------------------------------------------------------------- */
@@ -210,11 +177,11 @@ plain_make(
 {
 	AUTO(buf_free) struct buf data = BUF_ZERO;
 	AUTO(fd_close) int dev = -1;
-	char name[32];
+	char name[LOOP_DEVICE_NAME_MAX];
 	int r = data_join(p, &data, e);
 
 	if (r == 0 && p->loop)
-		r = loop_make(source, (p->bits & MS_RDONLY) != 0, name, sizeof(name), &dev, e);
+		r = loop_make(source, (p->bits & MS_RDONLY) != 0, name, &dev, e);
 	if (r < 0)
 		return r;
 	if (mount(p->loop ? name : source, path, type, p->bits, data.len > 0 ? data.data : NULL) <

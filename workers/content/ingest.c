@@ -293,18 +293,9 @@ run_restart(struct ingest *in)
 static int
 chunk_write(struct ingest *in, const struct chunk *c)
 {
-	size_t done = 0;
-
-	while (done < c->len) {
-		ssize_t n = -1;
-
-		if (!FAULT_FAILS("content.ingest.write"))
-			n = pwrite(in->fd, c->data + done, c->len - done, (off_t)(c->at + done));
-
-		if (n < 0 && errno != EINTR)
-			return io_failed(in, "write");
-		done += n < 0 ? 0 : (size_t)n;
-	}
+	if (FAULT_FAILS("content.ingest.write") ||
+	    fs_write_all_at(in->fd, c->data, c->len, c->at) < 0)
+		return io_failed(in, "write");
 	in->unsynced += c->len;
 	return 0;
 }

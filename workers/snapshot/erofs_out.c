@@ -5,25 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/fs.h"
 #include "workers/snapshot/erofs_impl.h"
 
 int
 erofs_write_at(int fd, const void *p, size_t n, uint64_t at, struct err *e)
 {
-	const char *from = p;
-
-	while (n > 0) {
-		ssize_t w = pwrite(fd, from, n, (off_t)at);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return err_sys(e, errno, "write");
-		from += w;
-		n -= (size_t)w;
-		at += (size_t)w;
-	}
-	return 0;
+	return fs_write_all_at(fd, p, n, at) < 0 ? err_sys(e, errno, "write") : 0;
 }
 
 int

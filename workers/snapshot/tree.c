@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/auto.h"
+#include "lib/base/fs.h"
 #include "workers/snapshot/tree_impl.h"
 
 #define OPAQUE "trusted.overlay.opaque"
@@ -315,22 +316,10 @@ static int
 tree_data(struct sink *s, const void *p, size_t n, uint64_t at, struct err *e)
 {
 	struct tree *t = tree_of(s);
-	const char *from = p;
 
 	t->file_end = at + n;
 	t->file_bytes += n;
-	while (n > 0) {
-		ssize_t w = pwrite(t->file, from, n, (off_t)at);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return err_sys(e, errno, "write");
-		from += w;
-		n -= (size_t)w;
-		at += (size_t)w;
-	}
-	return 0;
+	return fs_write_all_at(t->file, p, n, at) < 0 ? err_sys(e, errno, "write") : 0;
 }
 
 static int
