@@ -308,78 +308,35 @@ late_add(struct recovery *rc)
 	return &rc->late[rc->nlate++];
 }
 
-/* Rows were without their snapshotter once: there was only one. */
-static int
-rekey_layer(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	struct recovery *rc = arg;
-	struct layer_row *l = rec;
-
-	if (l->snapshotter != NULL)
-		return 0;
-	l->snapshotter = FIRST_SNAPSHOTTER;
-	late_add(rc)->layer = *l;
-	return store_del(rc->txn, TABLE_LAYERS, k, e);
-}
-
-static int
-rekey_layer_late(struct recovery *rc, struct late *l, struct err *e)
-{
-	return layer_put(rc->txn, &l->layer, e);
-}
-
-static int
-rekey_snapshot(void *arg, const struct key *k, void *rec, struct err *e)
-{
-	struct recovery *rc = arg;
-	const struct snapshot_row *row = rec;
-	const char *ns = k->p; /* its NUL ends it */
-	struct late *l;
-	struct key now;
-
-	row_key(&now, ns, row->snapshot->snapshotter, row->snapshot->key);
-	if (now.n == k->n && memcmp(now.p, k->p, k->n) == 0)
-		return 0;
-	l = late_add(rc);
-	l->ns = arena_strdup(rc->arena, ns);
-	l->snapshot = *row;
-	return store_del(rc->txn, TABLE_SNAPSHOTS, k, e);
-}
-
-static int
-rekey_snapshot_late(struct recovery *rc, struct late *l, struct err *e)
-{
-	const struct snapshot *s = l->snapshot.snapshot;
-	struct snapshot_child child = { .key = s->key };
-	struct key was, is;
-	int r = snapshots_put(rc->txn, l->ns, &l->snapshot, e);
-
-	if (r < 0 || s->parent == NULL)
-		return r;
-	store_key(&was, l->ns, arena_printf(rc->arena, "%s\1%s", s->parent, s->key));
-	child_key(&is, l->ns, s->snapshotter, s->parent, s->key);
-	r = store_del(rc->txn, TABLE_CHILDREN, &was, e);
-	if (r == 0)
-		r = store_put(rc->txn, TABLE_CHILDREN, &is, &snapshot_child_schema, &child, e);
-	return r;
-}
-
-/* refs are counted anew: first none, then one for each layer and snapshot that is met. */
+/* refs are counted anew: first none, then one for each layer and snapshot that is met. Rows were without
+ * their snapshotter once, when there was only one. */
 static int
 recover_layer(void *arg, const struct key *k, void *rec, struct err *e)
 {
 	struct recovery *rc = arg;
 	struct layer_row *l = rec;
+	bool earlier = l->snapshotter == NULL;
 
+	if (earlier)
+		l->snapshotter = FIRST_SNAPSHOTTER;
 	if (!rc->how->has(rc->how->arg, l->snapshotter, l->number)) {
 		log_warn("layer %s has lost its folder %llu: forgotten, to be unpacked again",
 		    l->chain_id, (unsigned long long)l->number);
 		return store_del(rc->txn, TABLE_LAYERS, k, e);
 	}
-	if (l->refs == 0)
+	if (l->refs == 0 && !earlier)
 		return 0;
 	l->refs = 0;
-	return layer_put(rc->txn, l, e);
+	if (!earlier)
+		return layer_put(rc->txn, l, e);
+	late_add(rc)->layer = *l;
+	return store_del(rc->txn, TABLE_LAYERS, k, e);
+}
+
+static int
+recover_layer_late(struct recovery *rc, struct late *l, struct err *e)
+{
+	return layer_put(rc->txn, &l->layer, e);
 }
 
 static int
@@ -403,32 +360,75 @@ recover_standing_late(struct recovery *rc, struct late *l, struct err *e)
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
+/* Where a row's place among its parent's children is, or was. */
+static void
+place_key(
+    struct recovery *rc, struct key *k, const char *ns, const struct snapshot *s, bool earlier)
+{
+	if (earlier)
+		store_key(k, ns, arena_printf(rc->arena, "%s\1%s", s->parent, s->key));
+	else
+		child_key(k, ns, s->snapshotter, s->parent, s->key);
+}
+
+/* Its layer or its folder is there: it is counted. */
+static int
+count_snapshot(struct recovery *rc, const struct snapshot_row *row, struct err *e)
+{
+	const struct snapshot *s = row->snapshot;
+
+	if (is_layer(row))
+		return layer_ref(rc->txn, s->snapshotter, snapshots_layer(row), rc->arena, e);
+	if (!rc->how->has(rc->how->arg, s->snapshotter, row->number))
+		return -ERR_NOT_FOUND;
+	rc->how->used(rc->how->arg, s->snapshotter, row->number);
+	return 0;
+}
+
 static int
 recover_snapshot(void *arg, const struct key *k, void *rec, struct err *e)
 {
 	struct recovery *rc = arg;
-	struct snapshot_row *row = rec;
+	const struct snapshot_row *row = rec;
 	const struct snapshot *s = row->snapshot;
 	const char *ns = k->p; /* its NUL ends it */
-	struct key child;
-	int r;
+	struct key now, place;
+	int r = count_snapshot(rc, row, e);
+	struct late *l;
+	bool earlier;
 
-	if (is_layer(row)) {
-		r = layer_ref(rc->txn, s->snapshotter, snapshots_layer(row), rc->arena, e);
-		if (r != -ERR_NOT_FOUND)
-			return r;
-	} else if (rc->how->has(rc->how->arg, s->snapshotter, row->number)) {
-		rc->how->used(rc->how->arg, s->snapshotter, row->number);
-		return 0;
+	row_key(&now, ns, s->snapshotter, s->key);
+	earlier = now.n != k->n || memcmp(now.p, k->p, k->n) != 0;
+	if (r != -ERR_NOT_FOUND && (r < 0 || !earlier))
+		return r;
+	if (r == 0) {
+		l = late_add(rc);
+		l->ns = arena_strdup(rc->arena, ns);
+		l->snapshot = *row;
+	} else {
+		log_warn("snapshot %s of namespace %s has lost its folder: forgotten", s->key, ns);
 	}
-	log_warn("snapshot %s of namespace %s has lost its folder: forgotten", s->key, ns);
 	if (s->parent != NULL) {
-		child_key(&child, ns, s->snapshotter, s->parent, s->key);
-		r = store_del(rc->txn, TABLE_CHILDREN, &child, e);
+		place_key(rc, &place, ns, s, earlier);
+		r = store_del(rc->txn, TABLE_CHILDREN, &place, e);
 		if (r < 0)
 			return r;
 	}
 	return store_del(rc->txn, TABLE_SNAPSHOTS, k, e);
+}
+
+static int
+recover_snapshot_late(struct recovery *rc, struct late *l, struct err *e)
+{
+	const struct snapshot *s = l->snapshot.snapshot;
+	struct snapshot_child child = { .key = s->key };
+	struct key place;
+	int r = snapshots_put(rc->txn, l->ns, &l->snapshot, e);
+
+	if (r < 0 || s->parent == NULL)
+		return r;
+	place_key(rc, &place, l->ns, s, false);
+	return store_put(rc->txn, TABLE_CHILDREN, &place, &snapshot_child_schema, &child, e);
 }
 
 /* Layers that nothing needs: their folder goes with them. What they alone stood on goes at the next
@@ -467,11 +467,9 @@ int
 snapshots_recover(struct store *s, const struct snapshots_recovery *how, struct err *e)
 {
 	static const struct walk walks[] = {
-		{ TABLE_LAYERS, &layer_row_schema, rekey_layer, rekey_layer_late },
-		{ TABLE_SNAPSHOTS, &snapshot_row_schema, rekey_snapshot, rekey_snapshot_late },
-		{ TABLE_LAYERS, &layer_row_schema, recover_layer, NULL },
+		{ TABLE_LAYERS, &layer_row_schema, recover_layer, recover_layer_late },
 		{ TABLE_LAYERS, &layer_row_schema, recover_standing, recover_standing_late },
-		{ TABLE_SNAPSHOTS, &snapshot_row_schema, recover_snapshot, NULL },
+		{ TABLE_SNAPSHOTS, &snapshot_row_schema, recover_snapshot, recover_snapshot_late },
 		{ TABLE_LAYERS, &layer_row_schema, recover_unused, NULL },
 	};
 	AUTO(store_abort) struct txn *t = NULL;
