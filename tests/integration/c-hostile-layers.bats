@@ -56,20 +56,6 @@ unharmed()
 	[[ $(workers_now) == "$(<"$T/workers")" ]] || fail "workers: $(workers_now)"
 }
 
-# memory: notes the largest peak of a child that unpacks, in kB, for as long as $T/running is there
-memory()
-{
-	local most=0 now pid
-	while [[ -e $T/running ]]; do
-		for pid in $(pgrep -x coffer-unpack); do
-			now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || true
-			((${now:-0} <= most)) || most=$now
-		done
-		sleep 0.1
-	done
-	echo "$most" >"$T/memory"
-}
-
 # shows SNAPSHOTTER STYLE: the mounted image is the tree that is wanted
 shows()
 {
@@ -111,7 +97,7 @@ all()
 	ctr plugins list --format json | jq -e --arg s "$1" '.[] | select(.name == $s) | .works' >/dev/null || skip "no $1 here"
 	ok ctr images import --snapshotter "$1" "$T/layers/base"
 	: >"$T/running"
-	memory 3>&- &
+	child_memory 0.1 >"$T/memory" 3>&- &
 	monitor=$!
 	for style in $(styles "$1"); do
 		one "$1" "$style" 2>"$T/why" || bad+=("$style: $(<"$T/why")")

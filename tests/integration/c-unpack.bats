@@ -18,26 +18,13 @@ image_of()
 	"$harness_lib/oci-image" image "$T/$1" "$1" --config '{"Cmd":["sh"]}' "${@:2}"
 }
 
-# child_memory: the largest peak of a child that unpacks, kB, for as long as $T/running is there
-child_memory()
-{
-	local most=0 now pid
-	while [[ -e $T/running ]]; do
-		for pid in $(pgrep -x coffer-unpack); do
-			now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || true
-			((${now:-0} <= most)) || most=$now
-		done
-		sleep 0.02
-	done
-	echo "$most"
-}
 # too_much NAME REGEX [OPTION...]: importing it is refused, soon, and nothing of it stays; no child had more than 24 MB
 too_much()
 {
 	local start
 	start=$(now_ms)
 	: >"$T/running"
-	child_memory >"$T/memory" 3>&- &
+	child_memory 0.02 >"$T/memory" 3>&- &
 	refused 1 "$2" ctr images import "${@:3}" --index-name "$1:1" "$T/$1"
 	rm "$T/running"
 	wait $!

@@ -379,6 +379,22 @@ state_now()
 	ctr tasks list --format json | jq -c '[.[] | [.id, .status]] | sort'
 }
 
+# child_memory SECONDS: prints the largest peak of a child that unpacks, in kB, looking that often for as long as
+# $T/running is there
+child_memory()
+{
+	local most=0 now pid
+
+	while [[ -e $T/running ]]; do
+		for pid in $(pgrep -x coffer-unpack); do
+			now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || true
+			((${now:-0} <= most)) || most=$now
+		done
+		sleep "$1"
+	done
+	echo "$most"
+}
+
 half_made() { find "$ROOT/snapshot/new" "$ROOT/snapshot/trash" -mindepth 1 2>/dev/null | head -n 3; }
 no_half_made() { [[ -z $(half_made) ]]; }
 

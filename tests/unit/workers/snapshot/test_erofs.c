@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <sched.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -25,6 +24,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
+#include "tests/unit/workers/snapshot/shell.h"
 #include "tests/unit/workers/snapshot/tarmake.h"
 #include "workers/snapshot/erofs_image.h"
 #include "workers/snapshot/settle.h"
@@ -81,20 +81,6 @@ add(struct fix *f, struct entry e)
 }
 #define ADD(...) add(f, (struct entry){ __VA_ARGS__ })
 
-static void
-shell(struct fix *f, const char *script)
-{
-	const char *argv[] = { "sh", "-ec", script, "sh", f->dir, NULL };
-	pid_t pid;
-	int status;
-
-	assert_int_equal(
-	    posix_spawnp(&pid, "sh", NULL, NULL, (char **)(uintptr_t)argv, environ), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (status != 0)
-		fail_msg("%s: status %d", script, status);
-}
-
 /* Makes layer.erofs of blob. */
 static int
 make(struct fix *f, int blob)
@@ -116,7 +102,7 @@ make_ok(struct fix *f, int blob)
 {
 	if (make(f, blob) < 0)
 		fail_msg("%s", f->e.msg);
-	shell(f, "fsck.erofs layer.erofs; dump.erofs -s layer.erofs | grep -q sb_csum");
+	shell(f->dir, "fsck.erofs layer.erofs; dump.erofs -s layer.erofs | grep -q sb_csum");
 	(void)umount("m");
 	if (mount(EROFS_IMAGE_NAME, "m", "erofs", MS_RDONLY, NULL) < 0)
 		fail_msg("mount: %s", strerror(errno));
@@ -164,17 +150,18 @@ same_as_tar(struct fix *f, const char *script, const char *options)
 	    options);
 	AUTO(fd_close) int blob = -1;
 
-	shell(f, script);
-	shell(f, pack);
+	shell(f->dir, script);
+	shell(f->dir, pack);
 	blob = open("t.tar", O_RDONLY | O_CLOEXEC);
 	assert_true(blob >= 0);
 	make_ok(f, blob);
-	shell(f, "for d in m g; do (cd $d; find . -printf '%p %y %m %U %G %n %T@ %l\\n' | sort; "
-		 "find . ! -type d -printf '%p %s\\n' | sort; "
-		 "find . -type f -print0 | sort -z | xargs -0 getfattr -d -m - -e hex 2>/dev/null"
-		 ") > $d.list; done\n"
-		 "cmp m.list g.list || { diff m.list g.list | head -20; exit 1; }\n"
-		 "diff -r --no-dereference m g");
+	shell(f->dir,
+	    "for d in m g; do (cd $d; find . -printf '%p %y %m %U %G %n %T@ %l\\n' | sort; "
+	    "find . ! -type d -printf '%p %s\\n' | sort; "
+	    "find . -type f -print0 | sort -z | xargs -0 getfattr -d -m - -e hex 2>/dev/null"
+	    ") > $d.list; done\n"
+	    "cmp m.list g.list || { diff m.list g.list | head -20; exit 1; }\n"
+	    "diff -r --no-dereference m g");
 }
 
 /* --- tests --------------------------------------------------------------------------------------- */
@@ -211,7 +198,7 @@ holes(void **state)
 	    "truncate -s 100M all some",
 	    "--format=pax -S");
 	(void)umount("m");
-	shell(f,
+	shell(f->dir,
 	    "rm -rf t g t.tar; mkdir t; truncate -s 10G t/big; printf end >> t/big; echo x > t/x\n"
 	    "tar -C t --format=pax -S -cf t.tar .");
 	{
@@ -219,9 +206,9 @@ holes(void **state)
 
 		make_ok(f, blob);
 	}
-	shell(f, "test $(du -k layer.erofs | cut -f1) -lt 200; tail -c 3 m/big | grep -q end\n"
-		 "test $(stat -c %s m/big) = 10737418243; cmp -n 65536 m/big /dev/zero\n"
-		 "cmp -n 65536 -i 5G:0 m/big /dev/zero; cmp m/x t/x");
+	shell(f->dir, "test $(du -k layer.erofs | cut -f1) -lt 200; tail -c 3 m/big | grep -q end\n"
+		      "test $(stat -c %s m/big) = 10737418243; cmp -n 65536 m/big /dev/zero\n"
+		      "cmp -n 65536 -i 5G:0 m/big /dev/zero; cmp m/x t/x");
 }
 
 static void
@@ -238,7 +225,7 @@ large_folder(void **state)
 	    "for i in $(seq 40); do touch \"$(printf 'k%.0s' $(seq $((i * 6))))$i\"; done\n"
 	    "mkdir d e e/f; touch -d @1.5 d e/f e .",
 	    "--format=pax");
-	shell(f, "test $(ls -A m | wc -l) = 3054; test $(stat -c %h m) = 4");
+	shell(f->dir, "test $(ls -A m | wc -l) = 3054; test $(stat -c %h m) = 4");
 }
 
 static void
@@ -265,7 +252,7 @@ attributes(void **state)
 	ADD(.name = "d", .type = '5', .pax = buf_str(&pax));
 	ADD(.name = "l", .type = '2', .link = "f", .pax = buf_str(&pax));
 	tar_ok(f);
-	shell(f,
+	shell(f->dir,
 	    "for f in f d; do for i in 0 1 2 3; do test $(getfattr --only-values -n user.k$i "
 	    "m/$f | wc -c) = 60000; done; done; test $(cat m/f) = body; test $(readlink m/l) = f");
 	ADD(.name = ".", .type = '5', .pax = buf_str(&pax));
@@ -292,12 +279,12 @@ same_tar_same_bytes(void **state)
 		ADD(.name = "h", .type = '1', .link = "implied/f");
 		tar_ok(f);
 		assert_int_equal(umount("m"), 0);
-		shell(f,
+		shell(f->dir,
 		    "if test -e first; then cmp first layer.erofs; else cp layer.erofs first; fi");
 	}
 	ADD(.name = "other", .body = "text");
 	tar_ok(f);
-	shell(f, "! cmp -s -n 16 -i 1072 first layer.erofs"); /* uuids */
+	shell(f->dir, "! cmp -s -n 16 -i 1072 first layer.erofs"); /* uuids */
 }
 
 /* Marks are of what is below: never of a folder that this layer has as something else. */
@@ -314,7 +301,7 @@ marks_in_vain(void **state)
 	ADD(.name = "away/.wh.x", .body = "");
 	ADD(.name = "away/.wh..wh..opq", .body = "");
 	tar_ok(f);
-	shell(f, "test \"$(cat m/file)\" = text && test -c m/away");
+	shell(f->dir, "test \"$(cat m/file)\" = text && test -c m/away");
 }
 
 /* Names are all that is held in memory, and there is a limit to that. */
@@ -349,10 +336,10 @@ by_loop_device(void **state)
 	assert_int_equal(fs_read(mounted, "f", 10, &text, &f->e), 0);
 	assert_string_equal(buf_str(&text), "text");
 	buf_free(&text);
-	shell(f, "losetup --list --noheadings --output BACK-FILE | grep -qF $1/layer.erofs");
+	shell(f->dir, "losetup --list --noheadings --output BACK-FILE | grep -qF $1/layer.erofs");
 	fd_close(&mounted);
-	shell(f, "i=0; while losetup --list --noheadings --output BACK-FILE | grep -qF "
-		 "$1/layer.erofs; do i=$((i + 1)); test $i -lt 1000; done");
+	shell(f->dir, "i=0; while losetup --list --noheadings --output BACK-FILE | grep -qF "
+		      "$1/layer.erofs; do i=$((i + 1)); test $i -lt 1000; done");
 }
 
 /* Where a link below leads may have a part that no name can be: what is implied can't move there. */

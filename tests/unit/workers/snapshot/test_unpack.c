@@ -14,7 +14,6 @@
 #include <isa-l/igzip_lib.h>
 #include <locale.h>
 #include <sched.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -28,6 +27,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/fs.h"
+#include "tests/unit/workers/snapshot/shell.h"
 #include "tests/unit/workers/snapshot/tarmake.h"
 #include "workers/snapshot/erofs_image.h"
 #include "workers/snapshot/tree.h"
@@ -131,20 +131,6 @@ add(struct fix *f, struct entry e)
 }
 #define ADD(...) add(f, (struct entry){ __VA_ARGS__ })
 
-static void
-shell(struct fix *f, const char *script)
-{
-	const char *argv[] = { "sh", "-ec", script, "sh", f->dir, NULL };
-	pid_t pid;
-	int status;
-
-	assert_int_equal(
-	    posix_spawnp(&pid, "sh", NULL, NULL, (char **)(uintptr_t)argv, environ), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (status != 0)
-		fail_msg("%s: status %d", script, status);
-}
-
 static int
 run(struct fix *f, int blob, struct sink *to)
 {
@@ -165,7 +151,7 @@ unpack_image(struct fix *f, int blob)
 	r = run(f, blob, erofs_image_sink(im));
 	if (r < 0)
 		return r;
-	shell(f, "fsck.erofs $1/layer.erofs");
+	shell(f->dir, "fsck.erofs $1/layer.erofs");
 	if (mount(path, "root", "erofs", MS_RDONLY, NULL) < 0)
 		fail_msg("mount: %s", strerror(errno));
 	reopen(f);
@@ -909,7 +895,7 @@ same_as_gnu_tar(void **state)
 	struct fix *f = *state;
 	static const char *const formats[] = { "gnu", "pax" };
 
-	shell(f,
+	shell(f->dir,
 	    "cd $1; mkdir -p tree/a/very/long; cd tree\n"
 	    "n=$(printf 'x%.0s' $(seq 200)); mkdir $n; echo deep > $n/$n\n"
 	    "echo one > a/f; ln a/f a/hard; ln -s f a/soft; mkfifo a/fifo; mknod a/null c 1 3\n"
@@ -927,19 +913,20 @@ same_as_gnu_tar(void **state)
 		    "cd $1; tar -C tree --format=%s %s -cSf t.tar .; rm -rf g; mkdir g; tar -C g "
 		    "-xpf t.tar --numeric-owner",
 		    formats[i], i == 1 ? "--xattrs" : "");
-		shell(f, script);
+		shell(f->dir, script);
 		assert_int_equal(fs_read(f->top, "t.tar", 1 << 26, &blob, &f->e), 0);
 		if (unpack_bytes(f, blob.data, blob.len) < 0)
 			fail_msg("%s", f->e.msg);
 		buf_free(&blob);
-		shell(f, "cd $1; for d in root g; do (cd $d; find . -printf '%p %y %m %U %G %s %n "
-			 "%T@ %l\\n' | "
-			 "sed '/ d /s/ [0-9]* \\([0-9]*\\) \\([0-9.]*\\) $/ \\1 \\2/' | sort) > "
-			 "$d.list; done\n"
-			 "diff root.list g.list; diff -r --no-dereference -x null -x fifo root g\n"
-			 "x=root/a/sparse\n"
-			 "! test -e layer.erofs || { x=layer.erofs; }\n"
-			 "test $(du -s $x | cut -f1) -lt 4000");
+		shell(f->dir,
+		    "cd $1; for d in root g; do (cd $d; find . -printf '%p %y %m %U %G %s %n "
+		    "%T@ %l\\n' | "
+		    "sed '/ d /s/ [0-9]* \\([0-9]*\\) \\([0-9.]*\\) $/ \\1 \\2/' | sort) > "
+		    "$d.list; done\n"
+		    "diff root.list g.list; diff -r --no-dereference -x null -x fifo root g\n"
+		    "x=root/a/sparse\n"
+		    "! test -e layer.erofs || { x=layer.erofs; }\n"
+		    "test $(du -s $x | cut -f1) -lt 4000");
 		clear(f);
 	}
 }
