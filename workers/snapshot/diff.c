@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <search.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include "lib/base/auto.h"
 #include "lib/base/ident.h"
+#include "workers/snapshot/inodes.h"
 #include "workers/snapshot/merged.h"
 #include "workers/snapshot/nursery.h"
 #include "workers/snapshot/xattrs.h"
@@ -31,13 +31,6 @@ struct frame {
 	bool written;
 };
 
-/* A file with several names that was written. */
-struct linked {
-	dev_t dev;
-	ino_t ino;
-	char path[];
-};
-
 struct diff {
 	int layers;
 	struct layer_out *out;
@@ -46,7 +39,7 @@ struct diff {
 	char path[PATH_MAX];
 	size_t len;
 	struct frame *frame;
-	void *links; /* tsearch of struct linked */
+	struct inodes links;
 	uint64_t sockets;
 	struct xattrs xa, xb;
 	char *block; /* two of COMPARE_BLOCK */
@@ -405,34 +398,20 @@ mark(struct diff *d, const char *prefix, const char *name, struct err *e)
 	return r;
 }
 
-static int
-by_inode(const void *a, const void *b)
-{
-	const struct linked *x = a, *y = b;
-
-	if (x->dev != y->dev)
-		return x->dev < y->dev ? -1 : 1;
-	return x->ino < y->ino ? -1 : x->ino > y->ino;
-}
-
 /* The first name of the file that was written, NULL when this is it. */
 static const char *
 first_name(struct diff *d, const struct stat *st)
 {
-	struct linked *l, **at;
+	struct inode_seen *s;
+	bool first;
 
 	if (st->st_nlink < 2)
 		return NULL;
-	l = xcalloc(1, sizeof(*l) + d->len + 1);
-	l->dev = st->st_dev;
-	l->ino = st->st_ino;
-	memcpy(l->path, d->path, d->len + 1);
-	at = tsearch(l, &d->links, by_inode);
-	MUST(at != NULL);
-	if (*at == l)
-		return NULL;
-	free(l);
-	return (*at)->path;
+	s = inodes_meet(&d->links, st, &first);
+	if (!first)
+		return s->path;
+	s->path = xstrdup(d->path);
+	return NULL;
 }
 
 static int
@@ -634,7 +613,7 @@ diff_run(int layers, const struct diff_stack *upper, const struct diff_stack *lo
 		r = root_write(&d, e);
 	if (r == 0)
 		r = walk(&d, false, e);
-	tdestroy(d.links, free);
+	inodes_free(&d.links);
 	xattrs_free(&d.xa);
 	xattrs_free(&d.xb);
 	free(d.block);

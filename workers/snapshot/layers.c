@@ -176,12 +176,12 @@ job_again(struct layer_job *j, bool arrived)
 	job_wake(j); /* and the queue */
 }
 
-/* What was followed came to nothing: who only followed hears of it, who wants the layer gets it from the
- * store. j may be gone. */
+/* Answers those who follow: with an error, or (NULL) that they ask for the layer itself now. */
 static void
-follow_failed(struct layer_job *j, const struct err *why)
+followers_end(struct layer_job *j, const struct err *why)
 {
 	struct waiter *w, *next;
+	struct nothing rep;
 
 	for (w = TAILQ_FIRST(&j->waiters); w != NULL; w = next) {
 		struct call *c = w->call;
@@ -190,8 +190,19 @@ follow_failed(struct layer_job *j, const struct err *why)
 		if (!w->follows)
 			continue;
 		waiter_end(j, w);
-		call_fail(c, why);
+		if (why != NULL)
+			call_fail(c, why);
+		else
+			call_reply(c, &rep);
 	}
+}
+
+/* What was followed came to nothing: who only followed hears of it, who wants the layer gets it from the
+ * store. j may be gone. */
+static void
+follow_failed(struct layer_job *j, const struct err *why)
+{
+	followers_end(j, why);
 	if (TAILQ_EMPTY(&j->waiters))
 		job_free(j);
 	else
@@ -357,24 +368,6 @@ answer(struct layer_job *j, struct waiter *w, uint64_t number, struct err *e)
 	waiter_end(j, w);
 	call_reply(c, rep);
 	return 0;
-}
-
-/* The blob is there: those who followed it ask for the layer itself now. */
-static void
-answer_followers(struct layer_job *j)
-{
-	struct waiter *w, *next;
-	struct nothing rep;
-
-	for (w = TAILQ_FIRST(&j->waiters); w != NULL; w = next) {
-		struct call *c = w->call;
-
-		next = TAILQ_NEXT(w, link);
-		if (!w->follows)
-			continue;
-		waiter_end(j, w);
-		call_reply(c, &rep);
-	}
 }
 
 /* The folder gets its number, then its row. */
@@ -669,7 +662,7 @@ job_step(struct layer_job *j)
 		while ((r = step_once(j, &e)) == 0)
 			moved = true;
 	if (j->arrived)
-		answer_followers(j);
+		followers_end(j, NULL);
 	TAILQ_FOREACH (above, &s->layers, link)
 		if (moved && stands_on(above, j->sn, &j->chain))
 			job_wake(above);

@@ -19,11 +19,11 @@
 
 #include "lib/base/auto.h"
 #include "workers/snapshot/inodes.h"
+#include "workers/snapshot/merged.h"
 #include "workers/snapshot/tree.h"
 #include "workers/snapshot/xattrs.h"
 
 #define DEPTH_MAX 2000 /* no path reaches deeper */
-#define MARKS "trusted.overlay."
 
 struct copy {
 	int top;     /* where paths start */
@@ -86,10 +86,10 @@ copy_looks(struct copy *c, const struct thing *from, const struct thing *to, con
 
 /* Links name to the copy that is there already: 1; else notes it as the first: 0. */
 static int
-linked_again(struct copy *c, ino_t ino, int to, const char *name, struct err *e)
+linked_again(struct copy *c, const struct stat *st, int to, const char *name, struct err *e)
 {
 	bool first;
-	struct inode_seen *s = inodes_meet(&c->linked, ino, &first);
+	struct inode_seen *s = inodes_meet(&c->linked, st, &first);
 
 	if (!first)
 		return linkat(c->top, s->path, to, name, 0) < 0
@@ -218,7 +218,34 @@ folder_open(int dir, const char *name, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "open folder") : fd;
 }
 
-static int copy_folder(struct copy *c, int from, int to, unsigned depth, struct err *e);
+typedef int
+entry_fn(struct copy *c, int from, int to, const char *name, unsigned depth, struct err *e);
+
+/* Calls each for all that is in from, then makes to look like it: as it was before, since what is moved out
+ * of a folder changes its times. */
+static int
+walk_folder(struct copy *c, int from, int to, unsigned depth, entry_fn *each, struct err *e)
+{
+	AUTO(dir_close) DIR *d = list_of(from, e);
+	const char *name;
+	struct stat st;
+	int r = 0;
+
+	if (d == NULL)
+		return -(int)e->code;
+	if (depth > DEPTH_MAX)
+		return err_sys(e, ENAMETOOLONG, "go into folder");
+	if (fstat(from, &st) < 0)
+		return err_sys(e, errno, "look at folder");
+	while (r == 0 && (name = list_next(d)) != NULL)
+		r = each(c, from, to, name, depth, e);
+	if (r < 0)
+		return r;
+	return copy_looks(
+	    c, &(struct thing){ from, ".", from }, &(struct thing){ to, ".", to }, &st, e);
+}
+
+static entry_fn copy_entry;
 
 /* A folder below: its name goes to the path meanwhile. */
 static int
@@ -239,7 +266,7 @@ copy_below(struct copy *c, int from, int to, const char *name, unsigned depth, s
 	if (was + strlen(name) + 2 > PATH_MAX)
 		return err_sys(e, ENAMETOOLONG, "copy folder");
 	(void)snprintf(c->path + was, PATH_MAX - was, "%s%s", was == 0 ? "" : "/", name);
-	r = copy_folder(c, in, out, depth + 1, e);
+	r = walk_folder(c, in, out, depth + 1, copy_entry, e);
 	c->path[was] = '\0';
 	return r;
 }
@@ -255,33 +282,11 @@ copy_entry(struct copy *c, int from, int to, const char *name, unsigned depth, s
 	if (S_ISDIR(st.st_mode))
 		return copy_below(c, from, to, name, depth, e);
 	if (st.st_nlink > 1)
-		r = linked_again(c, st.st_ino, to, name, e);
+		r = linked_again(c, &st, to, name, e);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	return S_ISREG(st.st_mode) ? copy_file(c, from, to, name, &st, e)
 				   : copy_special(c, from, to, name, &st, e);
-}
-
-static int
-copy_folder(struct copy *c, int from, int to, unsigned depth, struct err *e)
-{
-	AUTO(dir_close) DIR *d = list_of(from, e);
-	const char *name;
-	struct stat st;
-	int r = 0;
-
-	if (d == NULL)
-		return -(int)e->code;
-	if (depth > DEPTH_MAX)
-		return err_sys(e, ENAMETOOLONG, "copy folder");
-	while (r == 0 && (name = list_next(d)) != NULL)
-		r = copy_entry(c, from, to, name, depth, e);
-	if (r < 0)
-		return r;
-	if (fstat(from, &st) < 0)
-		return err_sys(e, errno, "look at folder");
-	return copy_looks(
-	    c, &(struct thing){ from, ".", from }, &(struct thing){ to, ".", to }, &st, e);
 }
 
 static struct copy *
@@ -308,7 +313,7 @@ int
 tree_copy(int from, int to, struct err *e)
 {
 	AUTO(copy_free) struct copy *c = copy_new(to);
-	int r = copy_folder(c, from, to, 0, e);
+	int r = walk_folder(c, from, to, 0, copy_entry, e);
 
 	return r < 0 && c->path[0] != '\0' ? err_wrap(e, "%.200s", c->path) : r;
 }
@@ -335,16 +340,19 @@ clear(int to, const char *name, struct err *e)
 	return r;
 }
 
-static bool
-hides_all(int folder)
+/* What the folder had from below is not what the layer's has, nor what is made in it. */
+static int
+drop_xattrs(struct copy *c, int folder, struct err *e)
 {
-	char value[4];
-	ssize_t n = fgetxattr(folder, MARKS "opaque", value, sizeof(value));
+	int r = xattrs_read(&c->xattrs, folder, ".", e);
 
-	return n == 1 && value[0] == 'y';
+	for (unsigned i = 0; r == 0 && i < c->xattrs.n; i++)
+		if (fremovexattr(folder, c->xattrs.v[i].name) < 0)
+			r = err_sys(e, errno, "remove attribute %s", c->xattrs.v[i].name);
+	return r;
 }
 
-static int apply_folder(struct copy *c, int layer, int to, unsigned depth, struct err *e);
+static entry_fn apply_entry;
 
 static int
 apply_below(struct copy *c, int layer, int to, const char *name, unsigned depth, struct err *e)
@@ -356,7 +364,7 @@ apply_below(struct copy *c, int layer, int to, const char *name, unsigned depth,
 
 	if (in < 0)
 		return in;
-	if (hides_all(in) ||
+	if (merged_opaque(in) ||
 	    (fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode)))
 		r = clear(to, name, e);
 	if (r < 0)
@@ -364,7 +372,10 @@ apply_below(struct copy *c, int layer, int to, const char *name, unsigned depth,
 	if (mkdirat(to, name, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, errno, "make folder");
 	out = folder_open(to, name, e);
-	return out < 0 ? out : apply_folder(c, in, out, depth + 1, e);
+	if (out < 0)
+		return out;
+	r = drop_xattrs(c, out, e);
+	return r < 0 ? r : walk_folder(c, in, out, depth + 1, apply_entry, e);
 }
 
 static int
@@ -383,47 +394,11 @@ apply_entry(struct copy *c, int layer, int to, const char *name, unsigned depth,
 	return renameat(layer, name, to, name) < 0 ? err_sys(e, errno, "move it") : 0;
 }
 
-/* What the folder had from below is not what the layer's has. */
-static int
-drop_xattrs(struct copy *c, int folder, struct err *e)
-{
-	int r = xattrs_read(&c->xattrs, folder, ".", e);
-
-	for (unsigned i = 0; r == 0 && i < c->xattrs.n; i++)
-		if (fremovexattr(folder, c->xattrs.v[i].name) < 0)
-			r = err_sys(e, errno, "remove attribute %s", c->xattrs.v[i].name);
-	return r;
-}
-
-/* The looks of a folder are the layer's, and taken first: what is moved out of it changes its times. */
-static int
-apply_folder(struct copy *c, int layer, int to, unsigned depth, struct err *e)
-{
-	AUTO(dir_close) DIR *d = list_of(layer, e);
-	const char *name;
-	struct stat st;
-	int r = 0;
-
-	if (d == NULL)
-		return -(int)e->code;
-	if (depth > DEPTH_MAX)
-		return err_sys(e, ENAMETOOLONG, "apply folder");
-	if (fstat(layer, &st) < 0)
-		return err_sys(e, errno, "look at folder");
-	while (r == 0 && (name = list_next(d)) != NULL)
-		r = apply_entry(c, layer, to, name, depth, e);
-	if (r == 0)
-		r = drop_xattrs(c, to, e);
-	if (r < 0)
-		return r;
-	return copy_looks(
-	    c, &(struct thing){ layer, ".", layer }, &(struct thing){ to, ".", to }, &st, e);
-}
-
 int
 tree_apply(int layer, int to, struct err *e)
 {
 	AUTO(copy_free) struct copy *c = copy_new(to);
+	int r = drop_xattrs(c, to, e);
 
-	return apply_folder(c, layer, to, 0, e);
+	return r < 0 ? r : walk_folder(c, layer, to, 0, apply_entry, e);
 }

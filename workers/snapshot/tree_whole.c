@@ -122,11 +122,11 @@ struct counter {
 };
 
 static bool
-first_name(struct counter *c, ino_t ino)
+first_name(struct counter *c, const struct stat *st)
 {
 	bool first;
 
-	(void)inodes_meet(&c->linked, ino, &first);
+	(void)inodes_meet(&c->linked, st, &first);
 	return first;
 }
 
@@ -148,7 +148,7 @@ count_entry(struct counter *c, int dir, const char *name, unsigned depth, struct
 			return errno == ENOENT ? 0 : err_sys(e, errno, "open folder %s", name);
 		return count_folder(c, fd, depth + 1, e);
 	}
-	if (st.st_nlink > 1 && !first_name(c, st.st_ino))
+	if (st.st_nlink > 1 && !first_name(c, &st))
 		return 0;
 	c->inodes++;
 	c->bytes += (uint64_t)st.st_blocks * 512;
