@@ -121,10 +121,11 @@ shelves_right()
 mounted() { cut -d ' ' -f 5 /proc/self/mountinfo | grep -F "$ROOT/snapshot/"; }
 none_half_made() { [[ -z $(find "$ROOT/snapshot/new" "$ROOT/snapshot/trash" -mindepth 1 -maxdepth 1) ]]; }
 
-# right: all of that, when the worker is a new one
+# right: all of that, when the worker is a new one. The last shot may have hit its nursery: then it ends by itself just
+# now, and the next one is killed.
 right()
 {
-	kill_worker snapshot && wait_until 10 none_half_made && shelves_right && trees_right
+	wait_until 20 kill_worker snapshot && wait_until 10 none_half_made && shelves_right && trees_right
 }
 
 # on_disk: what there is beside the database
